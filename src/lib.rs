@@ -29,4 +29,5 @@
 
 pub mod env;
 pub mod error_code;
+pub mod node;
 pub mod types;
