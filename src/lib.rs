@@ -31,3 +31,4 @@ pub mod env;
 pub mod error_code;
 pub mod node;
 pub mod types;
+pub mod wire;
