@@ -1,0 +1,4 @@
+//! Bytes and typed messages: knows no partitions, logs or tasks.
+
+pub mod batch;
+pub mod compression;
