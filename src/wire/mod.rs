@@ -2,7 +2,5 @@
 
 pub mod batch;
 pub mod batch_builder;
-mod batch_recompress;
 pub mod compression;
 pub mod records;
-pub mod validate;
