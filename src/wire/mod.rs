@@ -7,17 +7,24 @@
 //! | [`header`] | request and response headers |
 //! | [`api`] | the APIs: keys, names, versions |
 //! | [`messages`] | requests and responses, one file per API |
+//! | [`batch`], [`batch_builder`] | record batches: their header, building them |
+//! | [`records`] | the records inside a batch |
+//! | [`compression`] | Kafka's codecs, in bounded pieces |
 //!
 //! A message is declared once, with the versions of each field; the declaration yields struct, defaults,
 //! decoding and encoding for all versions (`declare.rs`). Names are those of Kafka's schemas, in snake case;
 //! `Default` gives the schema's defaults.
 
 pub mod api;
+pub mod batch;
+pub mod batch_builder;
+pub mod compression;
 pub mod declare;
 pub mod frame;
 pub mod header;
 pub mod messages;
 pub mod primitives;
+pub mod records;
 
 pub use api::{ApiKey, VersionRange};
 pub use primitives::{DecodeError, EncodeError, Reader, Writer};
