@@ -27,7 +27,9 @@
 //! | [`env`] | the seam | everything above it |
 //! | [`cli`] | the subcommands | the broker's inside |
 
+pub mod broker;
 pub mod env;
 pub mod error_code;
+pub mod partition;
 pub mod types;
 pub mod wire;
