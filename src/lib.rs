@@ -27,9 +27,11 @@
 //! | [`env`] | the seam | everything above it |
 //! | [`cli`] | the subcommands | the broker's inside |
 
+pub mod broker;
 pub mod config;
 pub mod env;
 pub mod error_code;
 pub mod node;
+pub mod partition;
 pub mod types;
 pub mod wire;
