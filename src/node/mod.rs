@@ -2,3 +2,9 @@
 
 pub mod budget;
 pub mod buffers;
+pub mod connection;
+pub mod context;
+mod frames;
+pub mod listener;
+mod ordering;
+pub mod service;
