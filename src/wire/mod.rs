@@ -2,5 +2,7 @@
 
 pub mod batch;
 pub mod batch_builder;
+pub mod batch_recompress;
 pub mod compression;
 pub mod records;
+pub mod validate;
