@@ -378,11 +378,11 @@ pub enum BatchError {
     UnknownCompression(i16),
 }
 
-const LENGTH_AT: usize = 8;
+pub(super) const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-const ATTRIBUTES_AT: usize = 21;
+pub(super) const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 
 pub(super) const COMPRESSION_MASK: i16 = 0x07;
