@@ -31,6 +31,7 @@ pub mod broker;
 pub mod config;
 pub mod env;
 pub mod error_code;
+pub mod log;
 pub mod node;
 pub mod partition;
 pub mod types;
