@@ -4,11 +4,15 @@
 //! only what it wants changed, and is sent only the partitions that have something new. Both sides count the
 //! session's epoch, so that a lost or repeated request is noticed:
 //!
-//! | request | means |
+//! | request's epoch | means |
 //! |---|---|
-//! | epoch 0 | full fetch; the session named, if any, is closed, a new one is opened if there is room |
-//! | epoch -1 | full fetch; the session named, if any, is closed, none is opened |
-//! | else | incremental: the session must exist (FETCH_SESSION_ID_NOT_FOUND), expect this epoch (INVALID_FETCH_SESSION_EPOCH) and name topics in the same way, by id or by name (FETCH_SESSION_TOPIC_ID_ERROR) |
+//! | 0 | full fetch: closes the session named, if any, and opens a new one if there is room |
+//! | -1 | full fetch: closes the session named, if any, and opens none |
+//! | else | incremental |
+//!
+//! An incremental request must name a session that exists (FETCH_SESSION_ID_NOT_FOUND) and expects this epoch
+//! (INVALID_FETCH_SESSION_EPOCH), and must name topics as the session does, all by id or all by name
+//! (FETCH_SESSION_TOPIC_ID_ERROR).
 //!
 //! A Fetch has two steps here: [`SessionCache::begin`] tells which partitions to read and in which order,
 //! [`SessionCache::complete`] which of the answers go into the response. Between them the fetch may wait, and

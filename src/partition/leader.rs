@@ -236,9 +236,9 @@ impl Partition {
     /// A sync has ended that was issued in `leader_epoch`, when the log had this truncation generation, and
     /// covers everything up to `end`. `None` if it says nothing new.
     ///
-    /// A sync of an earlier generation covers bytes that were since cut off, and is ignored. One of an earlier
-    /// leader epoch and the same generation still tells the truth about this log, whose bytes only became
-    /// more; and since the log will not sync them a second time, it must be heard.
+    /// A sync of an earlier generation covers bytes that were since cut off, and is ignored. One of an
+    /// earlier leader epoch and the same generation still tells the truth about this log, whose bytes only
+    /// became more; and since the log will not sync them a second time, it must be heard.
     pub fn synced(
         &mut self,
         leader_epoch: LeaderEpoch,

@@ -24,9 +24,9 @@
 //!
 //! *Counted* is durable in a topic that syncs ([`Counting::WhenSynced`]), else appended. So where a topic
 //! syncs, acks=1 survives the leader's loss of power, and acks=all that of every replica at once: the high
-//! watermark is the least counted end in the ISR, and whoever leads next was in it. Below `min.insync.replicas`
-//! the high watermark stands still whatever the acks (R3, KIP-966): what a consumer was shown is then on at
-//! least that many disks, and in every later leader that is elected cleanly.
+//! watermark is the least counted end in the ISR, and whoever leads next was in it. Below
+//! `min.insync.replicas` the high watermark stands still whatever the acks (R3, KIP-966): what a consumer was
+//! shown counts on at least that many replicas, and is in every later leader that is elected cleanly.
 //!
 //! # Epochs
 //!

@@ -49,8 +49,8 @@ pub struct ReadRequest {
 /// What may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadPlan {
-    /// Batches that start at this offset or later are not read. Fixed here once: computed anew after an append
-    /// it would be another one (KAFKA-9835).
+    /// Batches that start at this offset or later are not read. Fixed here once: computed anew after an
+    /// append it would be another one (KAFKA-9835).
     pub limit: Offset,
     /// Where the client's log parts from this one: there is nothing to read, the client truncates first (F1).
     pub diverging: Option<EpochEnd>,
@@ -210,8 +210,8 @@ impl Partition {
         Ok(self.epochs.end_offset_for(requested, self.positions.log_end))
     }
 
-    /// Whether the client and this replica mean the same leader, and it serves (KIP-320). Returns the start of
-    /// its epoch.
+    /// Whether the client and this replica mean the same leader, and it serves (KIP-320). Returns the start
+    /// of its epoch.
     fn check_reader(&self, requested: LeaderEpoch) -> Result<Offset, ReadRefusal> {
         let current = self.leader_epoch();
         if self.role == Role::Failed {

@@ -697,8 +697,8 @@ proptest! {
                 Step::Sync { back } => {
                     let end = (replica.partition.positions().log_end.offset().0 - back).max(0);
                     // Syncs cover whole batches.
-                    let end = replica.log.iter().map(|header| header.next_offset().0).rfind(|&whole| whole <= end);
-                    let end = end.unwrap_or(0);
+                    let mut ends = replica.log.iter().map(|header| header.next_offset().0);
+                    let end = ends.rfind(|&whole| whole <= end).unwrap_or(0);
                     replica.durable_end = replica.durable_end.max(end);
                     let epoch = replica.partition.leader_epoch();
                     if let Some(advance) = replica.partition.synced(epoch, 3, Offset(end)) {
@@ -707,7 +707,7 @@ proptest! {
                 }
                 Step::Epoch => replica.register(|registration| registration.leader_epoch.0 += 1),
                 Step::Isr { shrunk } => replica.register(|registration| {
-                    // Min ISR is 2: with one replica of one it counts as 1, with one of two it is not reached.
+                    // Min ISR is 2: one replica of one is enough, one of two is not.
                     registration.replicas = if shrunk { vec![ME, OTHER] } else { vec![ME] };
                 }),
                 Step::RaiseLogStart { back } => {

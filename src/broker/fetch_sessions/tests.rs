@@ -208,6 +208,19 @@ fn a_fetch_whose_session_was_evicted_is_answered_whole() {
 }
 
 #[test]
+fn a_later_session_of_the_same_id_is_another_one() {
+    let mut cache = cache(1, 100);
+    let id = open(&mut cache, &[0], seconds(0));
+    let context = cache.begin(request(id, 1, &[]), seconds(0)).unwrap();
+    let other = open_as_follower(&mut cache, &[0], seconds(0));
+    let mut session = cache.sessions.remove(&other).unwrap();
+    session.epoch = 2;
+    cache.sessions.insert(id, session);
+    let completed = cache.complete(context, &[NOTHING_NEW], seconds(0));
+    assert_eq!(completed, Completed { error: ErrorCode::None, session_id: NO_SESSION, included: vec![0] });
+}
+
+#[test]
 fn eviction_takes_the_longest_idle_if_that_is_stale() {
     let mut cache = cache(2, 100);
     let idle = open(&mut cache, &[0, 1, 2, 3], seconds(0));

@@ -216,31 +216,33 @@ fn a_snapshot_of_impossible_entries_is_refused() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// The next batch in sequence.
-    Next { producer: i64, count: i32 },
+    /// The next batch in sequence, of so many records.
+    Next(i32),
     /// One of the batches sent before, the latest being number 0.
-    Again { producer: i64, back: usize },
-    /// A batch that leaves a gap.
-    Gap { producer: i64, gap: i32 },
+    Again(usize),
+    /// A batch that leaves so many sequence numbers out.
+    Gap(i32),
     /// A new epoch, from 0.
-    NewEpoch { producer: i64, count: i32 },
+    NewEpoch(i32),
     /// A batch of the epoch before.
-    OldEpoch { producer: i64 },
-    /// A transactional batch, or a marker.
-    Transaction { producer: i64, ends: bool },
+    OldEpoch,
+    /// The next batch in sequence, in a transaction.
+    Transactional,
+    /// The end of the transaction, or one without data.
+    Marker,
     /// The process restarts from a snapshot.
     Restart,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let producer = 0..3i64;
     prop_oneof![
-        8 => (producer.clone(), 1..6i32).prop_map(|(producer, count)| Step::Next { producer, count }),
-        5 => (producer.clone(), 0..8usize).prop_map(|(producer, back)| Step::Again { producer, back }),
-        2 => (producer.clone(), 1..5i32).prop_map(|(producer, gap)| Step::Gap { producer, gap }),
-        1 => (producer.clone(), 1..6i32).prop_map(|(producer, count)| Step::NewEpoch { producer, count }),
-        1 => producer.clone().prop_map(|producer| Step::OldEpoch { producer }),
-        2 => (producer, any::<bool>()).prop_map(|(producer, ends)| Step::Transaction { producer, ends }),
+        8 => (1..6i32).prop_map(Step::Next),
+        5 => (0..8usize).prop_map(Step::Again),
+        2 => (1..5i32).prop_map(Step::Gap),
+        1 => (1..6i32).prop_map(Step::NewEpoch),
+        1 => Just(Step::OldEpoch),
+        1 => Just(Step::Transactional),
+        1 => Just(Step::Marker),
         1 => Just(Step::Restart),
     ]
 }
@@ -248,9 +250,86 @@ fn step() -> impl Strategy<Value = Step> {
 /// What a producer believes about itself; and everything it wrote in its epoch.
 #[derive(Debug, Clone)]
 struct Sender {
+    producer: i64,
     epoch: i16,
     next: i32,
     written: Vec<BatchHeader>,
+}
+
+impl Sender {
+    /// Sends a batch again, `back` before the last.
+    fn send_again(&self, table: &ProducerTable, back: usize) {
+        let Some(header) = self.written.iter().rev().nth(back) else { return };
+        match table.check(header) {
+            Ok(Sequence::Duplicate(first)) => {
+                assert!(back < REMEMBERED_BATCHES);
+                assert_eq!(first.base_offset(), header.base_offset);
+                assert_eq!(first.last_offset, header.last_offset());
+            }
+            other => {
+                assert!(back >= REMEMBERED_BATCHES, "{other:?}");
+                assert_eq!(expected_sequence(other), self.next);
+            }
+        }
+    }
+
+    /// Skips `gap` sequence numbers.
+    fn send_with_gap(&self, table: &ProducerTable, gap: i32) {
+        if !self.written.is_empty() {
+            let header = batch(self.producer, self.epoch, increment_sequence(self.next, gap), 1, 0);
+            assert_eq!(expected_sequence(table.check(&header)), self.next);
+        }
+    }
+
+    fn send_in_older_epoch(&self, table: &ProducerTable) {
+        if !self.written.is_empty() && self.epoch > 0 {
+            let error = table.check(&batch(self.producer, self.epoch - 1, 0, 1, 0)).unwrap_err();
+            assert_eq!(error.error_code(), ErrorCode::InvalidProducerEpoch);
+        }
+    }
+
+    /// Appends a batch, unless a marker has opened the epoch before any data: then only 0 will do.
+    fn append(&mut self, header: BatchHeader, table: &mut ProducerTable, log: &mut Vec<BatchHeader>) {
+        if let Err(error) = table.check(&header) {
+            assert!(self.written.is_empty() && header.base_sequence != 0, "{error}");
+            return;
+        }
+        table.fold(&header);
+        log.push(header);
+        self.next = increment_sequence(header.last_sequence(), 1);
+        self.written.push(header);
+    }
+
+    fn step(&mut self, step: &Step, table: &mut ProducerTable, log: &mut Vec<BatchHeader>) {
+        let end = log.last().map_or(0, |last| last.next_offset().0);
+        match *step {
+            Step::Next(count) => {
+                self.append(batch(self.producer, self.epoch, self.next, count, end), table, log)
+            }
+            Step::NewEpoch(count) => {
+                self.epoch += 1;
+                self.written.clear();
+                self.append(batch(self.producer, self.epoch, 0, count, end), table, log);
+            }
+            Step::Transactional => {
+                let header = transactional(batch(self.producer, self.epoch, self.next, 2, end));
+                self.append(header, table, log);
+            }
+            Step::Marker => {
+                let header = marker(self.producer, self.epoch, end);
+                table.fold(&header);
+                log.push(header);
+            }
+            Step::Again(back) => self.send_again(table, back),
+            Step::Gap(gap) => self.send_with_gap(table, gap),
+            Step::OldEpoch => self.send_in_older_epoch(table),
+            Step::Restart => {
+                let restored = ProducerTable::restore(table.snapshot()).unwrap();
+                assert_eq!(&restored, table);
+                *table = restored;
+            }
+        }
+    }
 }
 
 proptest! {
@@ -259,82 +338,13 @@ proptest! {
     #[test]
     fn live_state_is_a_fold_over_the_log(
         start in prop_oneof![Just(0), Just(i32::MAX - 7), 0..i32::MAX],
-        steps in prop::collection::vec(step(), 1..100),
+        steps in prop::collection::vec((0..3usize, step()), 1..100),
     ) {
-        let mut senders = vec![Sender { epoch: 0, next: start, written: Vec::new() }; 3];
-        let (mut live, mut log) = (ProducerTable::default(), Vec::<BatchHeader>::new());
-        for step in steps {
-            let end = log.last().map_or(0, |last| last.next_offset().0);
-            let append = match step {
-                Step::Next { producer, count } => {
-                    let sender = &senders[producer as usize];
-                    batch(producer, sender.epoch, sender.next, count, end)
-                }
-                Step::NewEpoch { producer, count } => {
-                    senders[producer as usize].epoch += 1;
-                    senders[producer as usize].written.clear();
-                    batch(producer, senders[producer as usize].epoch, 0, count, end)
-                }
-                Step::Transaction { producer, ends: false } => {
-                    let sender = &senders[producer as usize];
-                    transactional(batch(producer, sender.epoch, sender.next, 2, end))
-                }
-                Step::Transaction { producer, ends: true } => {
-                    let header = marker(producer, senders[producer as usize].epoch, end);
-                    live.fold(&header);
-                    log.push(header);
-                    continue;
-                }
-                Step::Again { producer, back } => {
-                    let sender = &senders[producer as usize];
-                    let Some(header) = sender.written.iter().rev().nth(back) else { continue };
-                    match live.check(header) {
-                        Ok(Sequence::Duplicate(first)) => {
-                            prop_assert!(back < REMEMBERED_BATCHES);
-                            prop_assert_eq!(first.base_offset(), header.base_offset);
-                            prop_assert_eq!(first.last_offset, header.last_offset());
-                        }
-                        other => {
-                            prop_assert!(back >= REMEMBERED_BATCHES, "{other:?}");
-                            prop_assert_eq!(expected_sequence(other), sender.next);
-                        }
-                    }
-                    continue;
-                }
-                Step::Gap { producer, gap } => {
-                    let sender = &senders[producer as usize];
-                    if !sender.written.is_empty() {
-                        let header = batch(producer, sender.epoch, increment_sequence(sender.next, gap), 1, end);
-                        prop_assert_eq!(expected_sequence(live.check(&header)), sender.next);
-                    }
-                    continue;
-                }
-                Step::OldEpoch { producer } => {
-                    let sender = &senders[producer as usize];
-                    if !sender.written.is_empty() && sender.epoch > 0 {
-                        let error = live.check(&batch(producer, sender.epoch - 1, 0, 1, end)).unwrap_err();
-                        prop_assert_eq!(error.error_code(), ErrorCode::InvalidProducerEpoch);
-                    }
-                    continue;
-                }
-                Step::Restart => {
-                    let restored = ProducerTable::restore(live.snapshot()).unwrap();
-                    prop_assert_eq!(&restored, &live);
-                    live = restored;
-                    continue;
-                }
-            };
-            // A marker may have opened the epoch, before any data: then only 0 will do.
-            if let Err(error) = live.check(&append) {
-                let sender = &senders[append.producer_id.0 as usize];
-                prop_assert!(sender.written.is_empty() && append.base_sequence != 0, "{error}");
-                continue;
-            }
-            live.fold(&append);
-            log.push(append);
-            let sender = &mut senders[append.producer_id.0 as usize];
-            sender.next = increment_sequence(append.last_sequence(), 1);
-            sender.written.push(append);
+        let sender = |producer| Sender { producer, epoch: 0, next: start, written: Vec::new() };
+        let mut senders = [0, 1, 2].map(sender);
+        let (mut live, mut log) = (ProducerTable::default(), Vec::new());
+        for (sender, step) in &steps {
+            senders[*sender].step(step, &mut live, &mut log);
         }
         prop_assert_eq!(&table(&log), &live);
         for cut in 0..=log.len() {
