@@ -203,13 +203,15 @@ pub async fn read_meta_properties<D: Disk>(
     match get("version") {
         Some("1") => {}
         version => {
-            let reason = format!("version {} is not supported, only 1 is", version.unwrap_or("0 (none given)"));
+            let reason =
+                format!("version {} is not supported, only 1 is", version.unwrap_or("0 (none given)"));
             return Err(malformed(&path, &reason));
         }
     }
     let cluster_id = get("cluster.id").ok_or_else(|| malformed(&path, "cluster.id is missing"))?;
-    let node_id =
-        get("node.id").and_then(number).ok_or_else(|| malformed(&path, "node.id is missing or not a number"))?;
+    let node_id = get("node.id")
+        .and_then(number)
+        .ok_or_else(|| malformed(&path, "node.id is missing or not a number"))?;
     let directory_id = match get("directory.id") {
         None => None,
         Some(id) => Some(Uuid::parse(id).ok_or_else(|| malformed(&path, "directory.id is not an id"))?),
@@ -264,7 +266,12 @@ pub async fn take_clean_shutdown<D: Disk>(disk: &D, dir: &Path) -> Result<Option
 /// # Errors
 ///
 /// Those of the disk; the old content is then still there.
-pub async fn replace_file<D: Disk>(disk: &D, dir: &Path, name: &str, content: &[u8]) -> Result<(), DiskError> {
+pub async fn replace_file<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    name: &str,
+    content: &[u8],
+) -> Result<(), DiskError> {
     let temporary = dir.join(temporary_name(name));
     let file = disk.open(&temporary, OpenMode::CreateOrTruncate).await?;
     file.write_at(0, &mut [IoSlice::new(content)])?;

@@ -36,7 +36,8 @@ impl Hints {
     /// will leave another.
     pub(super) fn take(&self, generation: u64, segment: Offset, offset: Offset) -> Option<u64> {
         let mut slots = self.slots.lock().expect("nothing panics under this lock");
-        let wanted = |hint: &Hint| (hint.generation, hint.segment, hint.offset) == (generation, segment, offset);
+        let wanted =
+            |hint: &Hint| (hint.generation, hint.segment, hint.offset) == (generation, segment, offset);
         let slot = slots.hints.iter_mut().find(|slot| slot.as_ref().is_some_and(wanted))?;
         slot.take().map(|hint| hint.position)
     }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::Damage;
 use super::checkpoint::remove_if_exists;
 use super::directory::{FileKind, FileName, file_name};
 use super::recovery::OpenLogError;
 use super::scan::{HEADER_CHUNK, HeaderScan, ScanError, Window};
-use super::Damage;
-use crate::env::{Disk, DiskError, File, OpenMode};
+use crate::env::{Disk, DiskError, Entry, File, OpenMode};
 use crate::types::Offset;
 
 /// The files of a segment, as a directory lists them: their lengths.
@@ -32,7 +32,8 @@ pub(super) async fn clear<D: Disk>(
 ) -> Result<BTreeMap<Offset, ListedSegment>, OpenLogError> {
     let mut swaps: Vec<(Offset, FileKind)> = Vec::new();
     let mut first_cleaned = None;
-    for entry in disk.list(dir).await? {
+    let mut entries = disk.list(dir).await?;
+    for entry in &entries {
         match FileName::parse(&entry.name) {
             FileName::Leftover => remove_if_exists(disk, &dir.join(&entry.name)).await?,
             FileName::Cleaned(offset) => {
@@ -52,8 +53,9 @@ pub(super) async fn clear<D: Disk>(
     }
     if !swaps.is_empty() {
         complete_swap(disk, dir, &swaps).await?;
+        entries = disk.list(dir).await?;
     }
-    list_segments(disk, dir).await
+    Ok(segments(disk, dir, &entries).await?)
 }
 
 /// Removes the snapshots of producer states after `end`: of a log that no longer is.
@@ -108,10 +110,8 @@ async fn complete_swap<D: Disk>(
     }
     disk.sync_dir(dir).await?;
     // The log files last: as long as one is missing, what it covers is found by its `.swap` name.
-    let is_log = |(_, kind): &&(Offset, FileKind)| *kind == FileKind::Log;
-    let (logs, others): (Vec<_>, Vec<_>) = swaps.iter().partition(is_log);
-    for some in [others, logs] {
-        for (offset, kind) in some {
+    for logs in [false, true] {
+        for (offset, kind) in swaps.iter().filter(|(_, kind)| (*kind == FileKind::Log) == logs) {
             disk.rename(&dir.join(swap_name(*offset, *kind)), &dir.join(file_name(*offset, *kind))).await?;
         }
         disk.sync_dir(dir).await?;
@@ -139,15 +139,19 @@ async fn swap_end<D: Disk>(disk: &D, dir: &Path, base: Offset) -> Result<Offset,
     }
 }
 
-async fn list_segments<D: Disk>(disk: &D, dir: &Path) -> Result<BTreeMap<Offset, ListedSegment>, DiskError> {
-    let entries = disk.list(dir).await?;
+/// The segments among a directory's entries. Index files without a log file are removed.
+async fn segments<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    entries: &[Entry],
+) -> Result<BTreeMap<Offset, ListedSegment>, DiskError> {
     let mut segments: BTreeMap<Offset, ListedSegment> = BTreeMap::new();
-    for entry in &entries {
+    for entry in entries {
         if let FileName::Named(offset, FileKind::Log) = FileName::parse(&entry.name) {
             segments.insert(offset, ListedSegment { log: entry.length, ..ListedSegment::default() });
         }
     }
-    for entry in &entries {
+    for entry in entries {
         let FileName::Named(offset, kind) = FileName::parse(&entry.name) else { continue };
         if matches!(kind, FileKind::Log | FileKind::ProducerSnapshot) {
             continue;

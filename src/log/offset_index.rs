@@ -39,8 +39,8 @@ impl OffsetEntry {
     }
 
     pub(super) fn decode(base: Offset, bytes: &[u8; ENTRY_LEN]) -> Self {
-        let [relative, position] =
-            [&bytes[..4], &bytes[4..]].map(|half| u32::from_be_bytes(half.try_into().expect("half of 8 is 4")));
+        let [relative, position] = [&bytes[..4], &bytes[4..]]
+            .map(|half| u32::from_be_bytes(half.try_into().expect("half of 8 is 4")));
         // What is read as unsigned and past any segment's end fails the reader's check like any wrong entry.
         Self { offset: Offset(base.0.saturating_add(i64::from(relative))), position: u64::from(position) }
     }

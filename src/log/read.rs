@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use super::Damage;
 use super::buffer_pool::{BufferPool, PooledBuffer};
 use super::hints::Hint;
 use super::scan::{HEADER_CHUNK, Window, check_order};
 use super::segment::Segment;
 use super::view::LogView;
-use super::Damage;
 use crate::env::{Disk, DiskError, File};
 use crate::types::Offset;
 use crate::wire::batch::{BatchHeader, HEADER_LEN};
@@ -150,9 +150,9 @@ impl<D: Disk> LogView<D> {
         let mut taken = 0;
         loop {
             let at = position + taken as u64;
-            let step = reading.step(start + taken, rest - taken).map_err(|reason| {
-                self.corrupt(segment, at, reading.next_offset, reason)
-            })?;
+            let step = reading
+                .step(start + taken, rest - taken)
+                .map_err(|reason| self.corrupt(segment, at, reading.next_offset, reason))?;
             match step {
                 Step::Batch(size) => taken += size,
                 // Only for the very first batch, so that the buffer holds nothing else.

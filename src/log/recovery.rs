@@ -38,6 +38,7 @@
 //! anew there. Leftovers of deletions, compactions and small files are cleared away.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -52,7 +53,7 @@ use super::segment::{Bounds, EntryCounts, Segment, SegmentFiles};
 use super::sync::sync_parent;
 use super::time_index::{self, TimeEntry};
 use super::{Damage, Log, LogConfig, Names, Shared, State, offset_index};
-use crate::env::{Disk, DiskError, DiskErrorKind, File};
+use crate::env::{Disk, DiskError, File};
 use crate::types::{Offset, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN};
 
@@ -121,10 +122,7 @@ impl<D: Disk> Log<D> {
         config: LogConfig,
         hints: OpenHints,
     ) -> Result<(Self, Recovery), OpenLogError> {
-        match disk.list(dir).await {
-            Err(error) if error.kind == DiskErrorKind::NotFound => disk.create_dir_all(dir).await?,
-            outcome => drop(outcome?),
-        }
+        disk.create_dir_all(dir).await?;
         let listed = leftovers::clear(disk, dir).await?;
         let mut opening = Opening {
             disk,
@@ -172,9 +170,9 @@ impl<D: Disk> Opening<'_, D> {
         &mut self,
         mut listed: BTreeMap<Offset, ListedSegment>,
     ) -> Result<BTreeMap<Offset, ListedSegment>, OpenLogError> {
-        let ends: Vec<Offset> = listed.keys().skip(1).copied().collect();
-        for _ in ends.iter().take_while(|end| **end <= self.hints.log_start) {
-            let (base, _) = listed.pop_first().expect("every end has a segment before it");
+        // A segment ends where the next one begins.
+        while listed.keys().nth(1).is_some_and(|end| *end <= self.hints.log_start) {
+            let (base, _) = listed.pop_first().expect("there is a second, so there is a first");
             self.remove_segment(base).await?;
         }
         Ok(listed)
@@ -202,7 +200,10 @@ impl<D: Disk> Opening<'_, D> {
             }
             let damage = self.scan(&files, lengths.log).await?;
             // Behind a segment that was scanned for its indexes only, compaction may have left a hole.
-            if damage.is_none() && !scan && let (Some(last), Some(next)) = (self.segments.last_mut(), next) {
+            if damage.is_none()
+                && !scan
+                && let (Some(last), Some(next)) = (self.segments.last_mut(), next)
+            {
                 last.bounds.next_offset = last.bounds.next_offset.max(next);
             }
             if damage.is_some() {
@@ -227,7 +228,9 @@ impl<D: Disk> Opening<'_, D> {
         lengths: &ListedSegment,
         next: Option<Offset>,
     ) -> Result<Option<Segment<D>>, DiskError> {
-        let Some(entries) = entry_counts(lengths) else { return Ok(None) };
+        let Some(entries) = entry_counts(lengths).filter(|_| lengths.log <= i32::MAX as u64) else {
+            return Ok(None);
+        };
         let created = self.hints.now;
         let Some(next) = next else {
             return Segment::load(Arc::clone(files), lengths.log, entries, created).await;
@@ -293,6 +296,9 @@ impl<D: Disk> Opening<'_, D> {
             Ok(header) => header.size_in_bytes(),
             Err(error) => return Ok(Err(error.to_string())),
         };
+        if position + size as u64 > i32::MAX as u64 {
+            return Ok(Err("the segment is larger than 2 GiB".to_owned()));
+        }
         let Some(batch) = self.window.get(&files.log, position, size, length).await? else {
             return Ok(Err(format!("the batch claims {size} bytes, {} are left", length - position)));
         };
@@ -337,11 +343,15 @@ impl<D: Disk> Opening<'_, D> {
 
     /// Cuts the last good segment behind its last good batch and removes the segments behind it, the last one
     /// first.
-    async fn remove_behind_cut(&mut self, listed: &BTreeMap<Offset, ListedSegment>) -> Result<(), OpenLogError> {
+    async fn remove_behind_cut(
+        &mut self,
+        listed: &BTreeMap<Offset, ListedSegment>,
+    ) -> Result<(), OpenLogError> {
         let Some(last) = self.segments.last() else { return Ok(()) };
         let (base, size, end) = (last.base(), last.bounds.size, last.bounds.next_offset);
         let files = Arc::clone(&last.files);
-        for (behind, lengths) in listed.range(base.next()..).rev() {
+        let behind = (Bound::Excluded(base), Bound::Unbounded);
+        for (behind, lengths) in listed.range(behind).rev() {
             self.recovery.truncated_bytes += lengths.log;
             self.remove_segment(*behind).await?;
         }
@@ -350,7 +360,15 @@ impl<D: Disk> Opening<'_, D> {
             self.recovery.truncated_bytes += length - size;
             files.log.truncate(size).await?;
         }
-        Ok(remove_snapshots_past(self.disk, self.dir, end).await?)
+        if self.changed() {
+            remove_snapshots_past(self.disk, self.dir, end).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything was, or may have been, cut or written.
+    fn changed(&self) -> bool {
+        !self.hints.clean || !self.to_sync.is_empty()
     }
 
     /// An empty log, or one that lies wholly below the log start, begins at the log start.
@@ -372,9 +390,7 @@ impl<D: Disk> Opening<'_, D> {
 
     async fn remove_segment(&mut self, base: Offset) -> Result<(), DiskError> {
         self.recovery.removed_segments += 1;
-        for kind in
-            [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex]
-        {
+        for kind in [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TransactionIndex] {
             remove_if_exists(self.disk, &self.dir.join(file_name(base, kind))).await?;
         }
         Ok(())
@@ -385,8 +401,8 @@ impl<D: Disk> Opening<'_, D> {
         for files in &self.to_sync {
             files.sync().await?;
         }
-        self.disk.sync_dir(self.dir).await?;
-        if !self.hints.clean {
+        if self.changed() {
+            self.disk.sync_dir(self.dir).await?;
             sync_parent(self.disk, self.dir).await?;
         }
         Ok(())
@@ -395,6 +411,8 @@ impl<D: Disk> Opening<'_, D> {
     fn finish(mut self) -> (Log<D>, Recovery) {
         let active = self.segments.pop().expect("a log has at least one segment");
         let first = self.segments.first().unwrap_or(&active).base();
+        // The names of a new log are left to the first sync: until then there is nothing to lose.
+        let synced = self.changed() || !self.recovery.created;
         let log = Log {
             disk: self.disk.clone(),
             dir: Arc::from(self.dir),
@@ -405,7 +423,7 @@ impl<D: Disk> Opening<'_, D> {
             sealed: Arc::new(self.segments),
             active,
             unsynced: Vec::new(),
-            names: Names { changed: 0, synced: 0, parent_synced: !self.recovery.created },
+            names: Names { changed: 1, synced: u64::from(synced), parent_synced: synced },
             state: State::Ready,
         };
         log.assert_invariants();

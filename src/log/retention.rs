@@ -123,11 +123,7 @@ impl<D: Disk> Log<D> {
     /// # Errors
     ///
     /// [`LogError`]; [`LogError::Busy`] only during a truncation.
-    pub fn retire(
-        &mut self,
-        now: WallMs,
-        high_watermark: Offset,
-    ) -> Result<Option<Retirement<D>>, LogError> {
+    pub fn retire(&mut self, now: WallMs, high_watermark: Offset) -> Result<Option<Retirement<D>>, LogError> {
         self.check_not_failed()?;
         match self.state {
             // The two do not touch each other: a roll adds at the end.
@@ -167,7 +163,8 @@ impl<D: Disk> Log<D> {
                 retention_ms >= 0 && now.0.saturating_sub(segment.bounds.age_from()) > retention_ms
             })
             .count();
-        let left: u64 = self.size_bytes() - segments[..count].iter().map(|segment| segment.bounds.size).sum::<u64>();
+        let left: u64 =
+            self.size_bytes() - segments[..count].iter().map(|segment| segment.bounds.size).sum::<u64>();
         if let Ok(retention_bytes) = u64::try_from(self.config.retention_bytes) {
             let mut excess = left.saturating_sub(retention_bytes);
             count += segments[count..]

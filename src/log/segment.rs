@@ -1,5 +1,6 @@
 //! One segment: its three files, and what is known about them without reading.
 
+use std::fmt;
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,13 +15,18 @@ use crate::types::{Offset, WallMs};
 use crate::wire::batch::{BatchHeader, NO_TIMESTAMP};
 
 /// The open files of a segment. Readers share them; they stay usable after the segment left the log.
-#[derive(Debug)]
 pub(super) struct SegmentFiles<D: Disk> {
     /// The offset that names the segment; its first batch may begin later.
     pub(super) base: Offset,
     pub(super) log: D::File,
     pub(super) offset_index: D::File,
     pub(super) time_index: D::File,
+}
+
+impl<D: Disk> fmt::Debug for SegmentFiles<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentFiles").field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 impl<D: Disk> SegmentFiles<D> {
@@ -107,7 +113,9 @@ impl Bounds {
         self.take_timestamp(header);
         let mut due = DueEntries::default();
         let distance = position - self.last_indexed;
-        if distance > u64::from(config.index_interval_bytes) && self.offset_entries < config.offset_entries_max() {
+        if distance > u64::from(config.index_interval_bytes)
+            && self.offset_entries < config.offset_entries_max()
+        {
             due.offset = Some(OffsetEntry { offset: header.last_offset(), position });
             self.offset_entries += 1;
             self.last_indexed = position;

@@ -68,7 +68,8 @@ impl<D: Disk> TruncatePlan<D> {
         }
         // Entries stand for a batch by its last offset, so those of batches that were cut lie at or past `end`.
         let entries = EntryCounts {
-            offset: offset_index::entries_below(&files.offset_index, files.base, bounds.offset_entries, end).await?,
+            offset: offset_index::entries_below(&files.offset_index, files.base, bounds.offset_entries, end)
+                .await?,
             time: time_index::entries_below(&files.time_index, files.base, bounds.time_entries, end).await?,
         };
         files.offset_index.truncate(u64::from(entries.offset) * offset_index::ENTRY_LEN as u64).await?;
@@ -113,7 +114,7 @@ impl<D: Disk> Log<D> {
         let kept = self.segments().take_while(|segment| segment.base() <= to).count();
         assert!(kept > 0, "offset {to} lies before the first segment");
         let cut = self.segments().nth(kept - 1).expect("it was counted").clone();
-        let gone = self.segments().skip(kept).map(Segment::base).rev().collect::<Vec<_>>();
+        let gone = self.segments().map(Segment::base).rev().take_while(|base| *base > to).collect();
         self.state = State::Truncating;
         self.shared.next_generation();
         // Where exactly the cut will be is not known yet, and what the durable end passes must be there.
