@@ -7,20 +7,33 @@
 //! | [`header`] | request and response headers |
 //! | [`api`] | the APIs: keys, names, versions |
 //! | [`messages`] | requests and responses, one file per API |
+//! | [`batch`], [`batch_builder`] | record batches: their header, building them |
+//! | [`records`] | the records inside a batch |
+//! | [`compression`] | Kafka's codecs, in bounded pieces |
+//! | [`metadata`] | records of the metadata log |
+//! | [`control`] | control records of the metadata log and its snapshots |
 //!
 //! A message is declared once, with the versions of each field; the declaration yields struct, defaults,
 //! decoding and encoding for all versions (`declare.rs`). Names are those of Kafka's schemas, in snake case;
 //! `Default` gives the schema's defaults.
 
 pub mod api;
+pub mod batch;
+pub mod batch_builder;
+pub mod compression;
+pub mod control;
 pub mod declare;
+mod error;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod metadata;
 pub mod primitives;
+pub mod records;
 
 pub use api::{ApiKey, VersionRange};
-pub use primitives::{DecodeError, EncodeError, Reader, Writer};
+pub use error::{DecodeError, EncodeError};
+pub use primitives::{Reader, Writer};
 
 use declare::{Field, Version};
 use std::fmt::Debug;
