@@ -36,7 +36,7 @@ use crate::types::Mono;
 use crate::wire::api::ApiKey;
 use crate::wire::frame::FrameError;
 use crate::wire::header::RequestHeader;
-use crate::wire::primitives::{DecodeError, Reader as WireReader};
+use crate::wire::{DecodeError, Reader as WireReader};
 
 /// How long what is owed to a peer that has stopped sending may take.
 const DRAIN: Duration = Duration::from_secs(5);
