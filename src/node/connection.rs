@@ -132,7 +132,7 @@ where
     S: Service,
 {
     let shared = Shared::new(clock.now());
-    let reader = Reader {
+    let mut reader = Reader {
         clock: clock.clone(),
         stream: read,
         service,
@@ -143,21 +143,23 @@ where
         frame_since: None,
         shared: &shared,
     };
-    let writer = Writer { clock: clock.clone(), stream: write, batch: Batch::default(), shared: &shared };
-    let watch = watch(&clock, &shared, config.max_idle);
-    drive(&clock, &shared, reader.run(), writer.run(), watch, stop).await
+    let mut writer = Writer { clock: clock.clone(), stream: write, batch: Batch::default(), shared: &shared };
+    // Pinned where they are made: moved on, each would take its memory twice.
+    let reader = pin!(reader.run());
+    let writer = pin!(writer.run());
+    let watch = pin!(watch(&clock, &shared, config.max_idle));
+    drive(&clock, &shared, reader, writer, watch, stop).await
 }
 
 /// Polls the parts of a connection, in this order, until none has changed anything for another.
 async fn drive(
     clock: &impl Clock,
     shared: &Shared,
-    reader: impl Future<Output = Closed> + Send,
-    writer: impl Future<Output = Result<(), Closed>> + Send,
-    watch: impl Future<Output = Closed> + Send,
+    mut reader: Pin<&mut (impl Future<Output = Closed> + Send)>,
+    mut writer: Pin<&mut (impl Future<Output = Result<(), Closed>> + Send)>,
+    mut watch: Pin<&mut (impl Future<Output = Closed> + Send)>,
     stop: oneshot::Receiver<Mono>,
 ) -> Closed {
-    let (mut reader, mut writer, mut watch) = (pin!(reader), pin!(writer), pin!(watch));
     let mut stop = Some(stop);
     let (mut reading, mut writing) = (true, true);
     let mut verdict = None;
@@ -228,7 +230,7 @@ struct Reader<'a, C, R, S> {
 }
 
 impl<C: Clock, R: ReadHalf, S: Service> Reader<'_, C, R, S> {
-    async fn run(mut self) -> Closed {
+    async fn run(&mut self) -> Closed {
         match self.read_requests().await {
             Ok(never) => match never {},
             Err(reason) => reason,
@@ -323,7 +325,7 @@ struct Writer<'a, C, W> {
 
 impl<C: Clock, W: WriteHalf> Writer<'_, C, W> {
     /// Ends well when all is answered that ever will be.
-    async fn run(mut self) -> Result<(), Closed> {
+    async fn run(&mut self) -> Result<(), Closed> {
         let mut segments = Vec::new();
         while let Some(gathered) = self.gather().await {
             if let Gathered::Close(reason) = gathered {
