@@ -29,6 +29,7 @@
 
 pub mod broker;
 pub mod config;
+pub mod controller;
 pub mod env;
 pub mod error_code;
 pub mod log;
