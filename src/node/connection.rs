@@ -1,49 +1,48 @@
 //! One connection: frames in, answers out.
 //!
-//! A connection is one task of three parts. The *reader* cuts frames and has them served, one after the other.
-//! The *writer* waits for the replies in order and writes all that are ready together. The *watch* closes what
-//! has been silent or stuck for too long. They share a [`State`] and wake nobody: whenever one of them has
-//! changed it for another, [`drive`] polls them all again. A request whose reply is ready thus costs no wake-up
-//! and no other thread.
+//! A connection is one task of three parts. The *reader* cuts frames and has them served, one after the
+//! other. The *writer* waits for the replies in order and writes all that are ready together. The *watch*
+//! closes what has been silent or stuck for too long. They share a state and wake nobody: whenever one of
+//! them has changed it for another, `drive` polls them all again. A request whose reply is ready thus costs
+//! no wake-up and no other thread.
 //!
 //! How a connection ends:
 //! - The peer closes it, sends what is no request, or is told to go by the service: reading stops, what is
-//!   owed is still written, for [`DRAIN`] at most.
+//!   owed is still written, for a few seconds at most.
 //! - A shutdown: the same, until the deadline of the shutdown.
 //! - The network fails, or time is up: at once.
+
+mod state;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
+use self::state::{Reading, Shared, watch};
 use super::budget::{Budget, Permit, TooLarge};
 use super::buffers::BufferPool;
 use super::context::{ConnectionContext, RequestContext};
 use super::frames::{FrameReader, Next};
-use super::ordering::{Batch, Gathered, Owed};
+use super::ordering::{Batch, Gathered};
 use super::service::{IncomingRequest, Service};
 use crate::env::{Clock, NetworkError, ReadHalf, WriteHalf};
 use crate::types::Mono;
 use crate::wire::api::ApiKey;
 use crate::wire::frame::FrameError;
 use crate::wire::header::RequestHeader;
-use crate::wire::DecodeError;
-use crate::wire::primitives::Reader as WireReader;
+use crate::wire::{DecodeError, Reader as WireReader};
 
 /// How long what is owed to a peer that has stopped sending may take.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Segments that the writer keeps room for.
 const SEGMENTS_KEPT: usize = 32;
-
-/// After this much silence a connection frees its buffers.
-const SHRINK_AFTER: Duration = Duration::from_secs(10);
 
 /// What the connections of a listener have in common.
 #[derive(Debug, Clone)]
@@ -133,7 +132,7 @@ where
     S: Service,
 {
     let shared = Shared::new(clock.now());
-    let reader = Reader {
+    let mut reader = Reader {
         clock: clock.clone(),
         stream: read,
         service,
@@ -144,21 +143,23 @@ where
         frame_since: None,
         shared: &shared,
     };
-    let writer = Writer { clock: clock.clone(), stream: write, batch: Batch::default(), shared: &shared };
-    let watch = watch(&clock, &shared, config.max_idle);
-    drive(&clock, &shared, reader.run(), writer.run(), watch, stop).await
+    let mut writer = Writer { clock: clock.clone(), stream: write, batch: Batch::default(), shared: &shared };
+    // Pinned where they are made: moved on, each would take its memory twice.
+    let reader = pin!(reader.run());
+    let writer = pin!(writer.run());
+    let watch = pin!(watch(&clock, &shared, config.max_idle));
+    drive(&clock, &shared, reader, writer, watch, stop).await
 }
 
 /// Polls the parts of a connection, in this order, until none has changed anything for another.
 async fn drive(
     clock: &impl Clock,
     shared: &Shared,
-    reader: impl Future<Output = Closed> + Send,
-    writer: impl Future<Output = Result<(), Closed>> + Send,
-    watch: impl Future<Output = Closed> + Send,
+    mut reader: Pin<&mut (impl Future<Output = Closed> + Send)>,
+    mut writer: Pin<&mut (impl Future<Output = Result<(), Closed>> + Send)>,
+    mut watch: Pin<&mut (impl Future<Output = Closed> + Send)>,
     stop: oneshot::Receiver<Mono>,
 ) -> Closed {
-    let (mut reader, mut writer, mut watch) = (pin!(reader), pin!(writer), pin!(watch));
     let mut stop = Some(stop);
     let (mut reading, mut writing) = (true, true);
     let mut verdict = None;
@@ -213,169 +214,6 @@ fn poll_stop(stop: &mut Option<oneshot::Receiver<Mono>>, shared: &Shared, contex
     }
 }
 
-/// What the parts of a connection tell each other.
-#[derive(Debug)]
-struct State {
-    /// Something changed that another part may wait for.
-    changed: bool,
-    owed: Owed,
-    reading: Reading,
-    /// When something was last read.
-    last_read: Mono,
-    /// When something was last read or written.
-    last_active: Mono,
-    /// Since when the writer waits for the peer.
-    writing_since: Option<Mono>,
-    /// No more requests are to be served, and when what is owed must be written.
-    stop: Option<Mono>,
-    /// When the watch looks at its deadlines next, if it is not told to do so at once.
-    watch_at: Mono,
-    rearm: bool,
-    /// The reader is to free memory.
-    shrink: bool,
-}
-
-/// What the reader is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// It serves a request, or waits for memory or for room to.
-    Busy,
-    /// It waits for a request, with buffers that could be freed or without.
-    Idle { can_shrink: bool },
-    /// It waits for the rest of a frame that began to arrive then.
-    Frame { since: Mono },
-    /// It reads no more.
-    Ended,
-}
-
-impl State {
-    /// Has no more requests served, and what is owed written until `deadline` at the latest.
-    fn stop_at(&mut self, deadline: Mono) {
-        self.stop = Some(self.stop.map_or(deadline, |earlier| earlier.min(deadline)));
-        self.rearm = true;
-        self.changed = true;
-    }
-
-    fn has_read(&mut self, now: Mono) {
-        self.reading = Reading::Busy;
-        self.last_read = now;
-        self.last_active = now;
-    }
-
-    fn has_answered(&mut self, count: usize, now: Mono) {
-        self.owed.answered(count);
-        self.writing_since = None;
-        self.last_active = now;
-    }
-
-    /// Whether every request that will ever be read has its answer.
-    fn is_over(&self) -> bool {
-        self.reading == Reading::Ended && self.owed.is_empty()
-    }
-
-    /// Notes what the reader waits for. What it could free is freed in time.
-    fn wait_for_bytes(&mut self, reading: Reading) {
-        self.reading = reading;
-        if reading == (Reading::Idle { can_shrink: true })
-            && self.watch_at > self.last_read + 2 * SHRINK_AFTER
-        {
-            self.rearm = true;
-            self.changed = true;
-        }
-    }
-
-    /// Whether what must not last longer has lasted too long at `now`; if not, when to ask again.
-    fn judge(&mut self, now: Mono, max_idle: Duration) -> Result<Mono, Closed> {
-        let mut next = now + max_idle;
-        let mut expired = |since: Mono, limit: Duration| {
-            let end = since + limit;
-            next = next.min(end);
-            end <= now
-        };
-        if self.stop.is_some_and(|deadline| expired(deadline, Duration::ZERO)) {
-            return Err(Closed::DrainStalled);
-        }
-        if self.writing_since.is_some_and(|since| expired(since, max_idle)) {
-            return Err(Closed::WriteStalled);
-        }
-        match self.reading {
-            Reading::Frame { since } if expired(since, max_idle) => return Err(Closed::FrameStalled),
-            Reading::Idle { .. } if self.owed.is_empty() && expired(self.last_active, max_idle) => {
-                return Err(Closed::Idle);
-            }
-            Reading::Idle { can_shrink: true } if expired(self.last_read, SHRINK_AFTER) => {
-                self.reading = Reading::Idle { can_shrink: false };
-                self.shrink = true;
-                self.changed = true;
-                self.owed.shrink();
-                return self.judge(now, max_idle);
-            }
-            Reading::Idle { .. } | Reading::Frame { .. } | Reading::Busy | Reading::Ended => {}
-        }
-        self.watch_at = next;
-        Ok(next)
-    }
-}
-
-/// The state, among the parts of one task.
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-}
-
-impl Shared {
-    fn new(now: Mono) -> Self {
-        let state = State {
-            changed: false,
-            owed: Owed::default(),
-            reading: Reading::Idle { can_shrink: false },
-            last_read: now,
-            last_active: now,
-            writing_since: None,
-            stop: None,
-            watch_at: now,
-            rearm: false,
-            shrink: false,
-        };
-        Self { state: Mutex::new(state) }
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Waits until `look` finds something. Only for the parts of this connection: see [`drive`].
-    async fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
-        poll_fn(|_| match self.with(&mut look) {
-            Some(found) => Poll::Ready(found),
-            None => Poll::Pending,
-        })
-        .await
-    }
-
-    /// Waits for `future`, or for the end of service.
-    async fn unless_stopped<T>(&self, future: impl Future<Output = T> + Send) -> Result<T, Closed> {
-        let mut future = pin!(future);
-        poll_fn(|context| {
-            if self.with(|state| state.stop.is_some()) {
-                return Poll::Ready(Err(Closed::Shutdown));
-            }
-            future.as_mut().poll(context).map(Ok)
-        })
-        .await
-    }
-
-    /// Lets the other parts go on first.
-    async fn give_way(&self) {
-        let mut given = false;
-        self.wait(|state| {
-            state.changed |= !given;
-            std::mem::replace(&mut given, true).then_some(())
-        })
-        .await;
-    }
-}
-
 /// The part that reads requests and has them served.
 struct Reader<'a, C, R, S> {
     clock: C,
@@ -392,7 +230,7 @@ struct Reader<'a, C, R, S> {
 }
 
 impl<C: Clock, R: ReadHalf, S: Service> Reader<'_, C, R, S> {
-    async fn run(mut self) -> Closed {
+    async fn run(&mut self) -> Closed {
         match self.read_requests().await {
             Ok(never) => match never {},
             Err(reason) => reason,
@@ -487,7 +325,7 @@ struct Writer<'a, C, W> {
 
 impl<C: Clock, W: WriteHalf> Writer<'_, C, W> {
     /// Ends well when all is answered that ever will be.
-    async fn run(mut self) -> Result<(), Closed> {
+    async fn run(&mut self) -> Result<(), Closed> {
         let mut segments = Vec::new();
         while let Some(gathered) = self.gather().await {
             if let Gathered::Close(reason) = gathered {
@@ -520,21 +358,6 @@ impl<C: Clock, W: WriteHalf> Writer<'_, C, W> {
             }
         })
         .await
-    }
-}
-
-/// The part that ends a connection on which nothing happens. One timer serves all deadlines: when it fires,
-/// it is set again by what the state says then, so that traffic never touches it.
-async fn watch(clock: &impl Clock, shared: &Shared, max_idle: Duration) -> Closed {
-    loop {
-        let now = clock.now();
-        match shared.with(|state| state.judge(now, max_idle)) {
-            Err(reason) => return reason,
-            Ok(next) => {
-                let rearm = shared.wait(|state| std::mem::take(&mut state.rearm).then_some(()));
-                first(rearm, clock.sleep_until(next)).await;
-            }
-        }
     }
 }
 

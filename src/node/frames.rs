@@ -171,8 +171,8 @@ impl FrameReader {
             return;
         }
         let arrived = self.own.len().min(length);
-        let ahead = self.largest.max(arrived * GROWTH).max(OWN_MAX);
-        let mut large = Large::new(&self.pool, length.min(ahead));
+        let ahead = (arrived * GROWTH).max(OWN_MAX);
+        let mut large = Large::new(&self.pool, length.min(self.largest.max(ahead - 1)));
         large.body.extend_from_slice(&self.own[..arrived]);
         self.own.advance(arrived);
         self.large = Some(large);
@@ -182,7 +182,7 @@ impl FrameReader {
     fn large_body(&mut self, length: usize) -> &mut BytesMut {
         let large = self.large.as_mut().expect("`next` began it before it asked for more");
         if large.body.len() == large.body.capacity() {
-            let mut larger = Large::new(&self.pool, length.min(large.body.len() * GROWTH));
+            let mut larger = Large::new(&self.pool, length.min(large.body.len() * GROWTH - 1));
             larger.body.extend_from_slice(&large.body);
             std::mem::replace(large, larger).give_back(&self.pool);
         }
@@ -192,7 +192,8 @@ impl FrameReader {
 
 impl Large {
     fn new(pool: &BufferPool, capacity: usize) -> Self {
-        // One byte more, so that there is always a rest.
+        // One byte more, so that there is always a rest. Whoever has a choice asks for one byte less than a
+        // power of two, as the pool's classes are.
         let mut body = pool.take_mut(capacity + 1);
         let rest = body.split_off(capacity);
         Self { body, rest }

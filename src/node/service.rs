@@ -11,9 +11,9 @@ use super::context::RequestContext;
 
 /// Whatever answers requests. Clones are handles to the same.
 pub trait Service: Clone + Send + Sync + 'static {
-    /// Serves one request. A connection calls this in the order in which the requests arrived, one at a time,
-    /// and waits for it to return: that is the request's *ordered stage* (its records are appended, in order).
-    /// What may take longer, such as waiting for other replicas, goes into the reply.
+    /// Serves one request. A connection calls this in the order in which the requests arrived, one at a
+    /// time, and waits for it to return: that is the request's *ordered stage* (its records are appended, in
+    /// order). What may take longer, such as waiting for other replicas, goes into the reply.
     ///
     /// The future is dropped unfinished when the connection fails or a shutdown's deadline passes.
     fn call(&self, request: IncomingRequest) -> impl Future<Output = Reply> + Send;
