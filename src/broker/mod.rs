@@ -7,7 +7,11 @@
 //! An API is served if [`serves`] says so; only those are advertised. A request in a version that Kafka 4.3
 //! does not serve ends its connection, as in Kafka, save for ApiVersions ([`k18_api_versions`]).
 
+mod admission;
+mod cluster_view;
+mod deciding;
 pub mod fetch_sessions;
+mod hosting;
 mod k00_produce;
 mod k01_fetch;
 mod k02_list_offsets;
@@ -23,6 +27,9 @@ mod k44_incremental_alter_configs;
 mod k60_describe_cluster;
 mod k75_describe_topic_partitions;
 mod producer_ids;
+#[cfg(test)]
+mod test_cluster;
+mod topic_metadata;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -67,6 +67,8 @@ pub struct OffsetBounds {
     pub leader_epoch: LeaderEpoch,
     /// The earliest offset.
     pub log_start: LogStart,
+    /// The leader epoch of the record there; [`LeaderEpoch::NONE`] if it is not known.
+    pub log_start_epoch: LeaderEpoch,
     limit: Offset,
     /// The high watermark has reached the start of the leader's epoch.
     settled: bool,
@@ -188,9 +190,12 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<OffsetBounds, ReadRefusal> {
         let epoch_start = self.check_reader(current_leader_epoch)?;
+        let log_start = self.positions.log_start;
+        let first = self.epochs.entries().first().filter(|first| first.start_offset <= log_start.offset());
         Ok(OffsetBounds {
             leader_epoch: self.leader_epoch(),
-            log_start: self.positions.log_start,
+            log_start,
+            log_start_epoch: first.map_or(LeaderEpoch::NONE, |first| first.epoch),
             limit: self.positions.get(isolation.position()),
             settled: self.positions.high_watermark.offset() >= epoch_start,
         })
