@@ -35,5 +35,6 @@ pub mod error_code;
 pub mod log;
 pub mod node;
 pub mod partition;
+pub mod quorum;
 pub mod types;
 pub mod wire;
