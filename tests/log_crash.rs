@@ -23,7 +23,7 @@ use support::indexes::check_segments;
 use support::logs::*;
 use support::memory_disk::MemoryDisk;
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 1500;
 const STEPS: usize = 40;
 
 #[test]

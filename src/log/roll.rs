@@ -11,7 +11,7 @@ use super::directory::{FileKind, file_name};
 use super::segment::{Bounds, Segment, SegmentFiles};
 use super::sync::sync_parent;
 use super::{Log, LogError, State};
-use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, File};
+use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, File, OpenMode};
 use crate::types::{Offset, WallMs};
 
 /// What is about to be appended.
@@ -76,7 +76,8 @@ pub(super) async fn create_segment<D: Disk>(
     dir: &Path,
     base: Offset,
 ) -> Result<SegmentFiles<D>, DiskError> {
-    let files = SegmentFiles::open(disk, dir, base, true).await?;
+    // Not CreateOrTruncate: should this future be dropped, the open may yet happen, when the segment is in use.
+    let files = SegmentFiles::open(disk, dir, base, OpenMode::CreateOrOpen).await?;
     for (file, kind) in [
         (&files.log, FileKind::Log),
         (&files.offset_index, FileKind::OffsetIndex),
