@@ -115,7 +115,7 @@ impl<E: Env> Broker<E> {
     /// A broker that has answered nothing yet.
     pub fn new(parts: BrokerParts<E>) -> Self {
         let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } = parts;
-        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: 0 });
+        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: broker_epoch.0 as u64 });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
         let shared = Shared {
             env,
