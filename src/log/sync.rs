@@ -69,6 +69,12 @@ impl<D: Disk> Log<D> {
         self.durable_end < self.log_end() || !self.unsynced.is_empty() || !self.names.are_synced()
     }
 
+    /// Whether segments were rolled that are not durable yet: worth a sync even where appends do not wait for
+    /// one, so that neither they nor what recovery has to read grows.
+    pub fn has_unsynced_segments(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
     /// What to sync so that everything appended up to now is durable. Usually one file; it allocates only
     /// after a roll.
     ///
