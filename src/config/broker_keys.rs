@@ -4,6 +4,7 @@
 //! (accepted, so that a Kafka `server.properties` starts; what it controls is not built yet). Keys that are
 //! neither here nor under [`LATER_PREFIXES`] are unknown, and a start says so.
 
+use super::Layers;
 use super::value::{self, Kind, Rule, Value, ValueError};
 
 /// A broker config.
@@ -64,6 +65,18 @@ impl BrokerKey {
 pub fn broker_key(name: &str) -> Option<&'static BrokerKey> {
     let index = BROKER_KEYS.binary_search_by(|key| key.name.cmp(name)).ok()?;
     Some(&BROKER_KEYS[index])
+}
+
+/// The value in force of a broker config, dynamic configuration included; `None` if it has none.
+///
+/// # Errors
+/// A stored text that is no value of the config: nothing that passed validation.
+pub fn effective(name: &str, layers: Layers<'_>) -> Result<Option<Value>, ValueError> {
+    let key = broker_key(name).expect("the code names configs of the table");
+    match layers.get(name) {
+        Some((text, _)) => key.parse(text).map(Some),
+        None => Ok(key.default_value()),
+    }
 }
 
 /// The configs that DescribeConfigs shows as standing in for one another, strongest first: `name` among them.
@@ -246,9 +259,9 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "leader.imbalance.check.interval.seconds" Long Some("300"), AtLeast(1), ReadOnly, Later,
         "Elections are not built yet.";
     "listener.security.protocol.map" String
-        Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"), Any, PerBroker,
+        Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"), Any, ReadOnly,
         InForce, "The security protocol of each listener name: NAME:PROTOCOL, ...";
-    "listeners" List Some("PLAINTEXT://:9092"), Distinct, PerBroker, InForce,
+    "listeners" List Some("PLAINTEXT://:9092"), Distinct, ReadOnly, InForce,
         "The addresses to listen on: NAME://host:port, ...; an empty host is every interface.";
     "log.cleaner.backoff.ms" Long Some("15000"), AtLeast(0), ClusterWide, Later,
         "Compaction is not built yet.";
@@ -478,6 +491,21 @@ mod tests {
         ] {
             assert_eq!(broker_key(name).expect("it is in the table").default, Some(default));
         }
+    }
+
+    #[test]
+    fn a_dynamic_value_goes_before_a_static_one_and_that_before_the_default() {
+        let texts = |value: &str| super::super::Texts::from([("max.connections".to_owned(), value.to_owned())]);
+        let (broker, cluster, server) = (texts("1"), texts("2"), texts("3"));
+        let none = super::super::Texts::new();
+        let value = |broker, cluster, server| {
+            let layers = Layers { broker, cluster, server };
+            effective("max.connections", layers).expect("it is valid").expect("it has a default").number()
+        };
+        assert_eq!(value(&broker, &cluster, &server), 1);
+        assert_eq!(value(&none, &cluster, &server), 2);
+        assert_eq!(value(&none, &none, &server), 3);
+        assert_eq!(value(&none, &none, &none), i64::from(i32::MAX));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`value`] | types of values, rules they obey, and how a text becomes one |
 //! | [`properties`] | the syntax of Java's `.properties` files and of `--override key=value` |
-//! | [`topic_keys`], [`broker_keys`] | the tables: all topic configs of Kafka 4.3, the broker configs we know |
+//! | [`topic_keys`], [`broker_keys`] | the tables: all topic configs of Kafka 4.3, broker configs |
 //! | [`topic`] | one topic's configuration: overrides over dynamic over static over defaults |
 //! | [`listeners`], [`server`] | what `server.properties` says, parsed once into types and cross-checked |
 //! | [`describe`] | what DescribeConfigs shows: values, sources, synonyms |

@@ -114,7 +114,8 @@ pub enum TopicConfigError {
     /// The durability of an existing topic would change.
     #[error(
         "flush.messages and flush.ms cannot take a topic from {from} to {to}: whether records are synced \
-         before they are acknowledged is fixed when the topic is created. Create a topic with the setting instead"
+         before they are acknowledged is fixed when the topic is created. Create a topic with \
+         the setting instead"
     )]
     DurabilityFixed {
         /// What the topic does.
