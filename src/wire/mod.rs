@@ -7,20 +7,26 @@
 //! | [`header`] | request and response headers |
 //! | [`api`] | the APIs: keys, names, versions |
 //! | [`messages`] | requests and responses, one file per API |
+//! | [`metadata`] | records of the metadata log |
+//! | [`control`] | control records of the metadata log and its snapshots |
 //!
 //! A message is declared once, with the versions of each field; the declaration yields struct, defaults,
 //! decoding and encoding for all versions (`declare.rs`). Names are those of Kafka's schemas, in snake case;
 //! `Default` gives the schema's defaults.
 
 pub mod api;
+pub mod control;
 pub mod declare;
+mod error;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod metadata;
 pub mod primitives;
 
 pub use api::{ApiKey, VersionRange};
-pub use primitives::{DecodeError, EncodeError, Reader, Writer};
+pub use error::{DecodeError, EncodeError};
+pub use primitives::{Reader, Writer};
 
 use declare::{Field, Version};
 use std::fmt::Debug;
