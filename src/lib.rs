@@ -28,6 +28,7 @@
 //! | [`cli`] | the subcommands | the broker's inside |
 
 pub mod config;
+pub mod controller;
 pub mod env;
 pub mod error_code;
 pub mod types;

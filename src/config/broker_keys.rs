@@ -495,7 +495,8 @@ mod tests {
 
     #[test]
     fn a_dynamic_value_goes_before_a_static_one_and_that_before_the_default() {
-        let texts = |value: &str| super::super::Texts::from([("max.connections".to_owned(), value.to_owned())]);
+        let texts =
+            |value: &str| super::super::Texts::from([("max.connections".to_owned(), value.to_owned())]);
         let (broker, cluster, server) = (texts("1"), texts("2"), texts("3"));
         let none = super::super::Texts::new();
         let value = |broker, cluster, server| {

@@ -87,7 +87,7 @@ impl Image {
 
     /// A topic by its name.
     pub fn topic_named(&self, name: &str) -> Option<&Arc<TopicImage>> {
-        self.topics.get(self.topic_ids.get(&Arc::from(name))?)
+        self.topics.get(self.topic_ids.get(name)?)
     }
 
     /// A partition.
@@ -271,6 +271,12 @@ impl Part for Uuid {
 }
 
 impl Part for Arc<str> {
+    fn part(&self) -> u64 {
+        str::part(self)
+    }
+}
+
+impl Part for str {
     fn part(&self) -> u64 {
         // FNV-1a.
         self.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

@@ -132,7 +132,11 @@ impl Metadata {
 
     /// Notes that the record at `offset` is not one of metadata but a control record.
     pub fn skip(&mut self, offset: Offset, epoch: LeaderEpoch) {
-        assert!(offset > self.current.offset, "a log is read in order: {offset} after {}", self.current.offset);
+        assert!(
+            offset > self.current.offset,
+            "a log is read in order: {offset} after {}",
+            self.current.offset
+        );
         self.advance(offset, epoch);
     }
 
@@ -209,7 +213,8 @@ impl Image {
             security_protocol: point.security_protocol,
         };
         let feature = |feature: &BrokerFeature| {
-            let range = FeatureRange { min: feature.min_supported_version, max: feature.max_supported_version };
+            let range =
+                FeatureRange { min: feature.min_supported_version, max: feature.max_supported_version };
             (feature.name.clone(), range)
         };
         let registration = BrokerRegistration {
@@ -272,7 +277,8 @@ impl Image {
             security_protocol: point.security_protocol,
         };
         let feature = |feature: &ControllerFeature| {
-            let range = FeatureRange { min: feature.min_supported_version, max: feature.max_supported_version };
+            let range =
+                FeatureRange { min: feature.min_supported_version, max: feature.max_supported_version };
             (feature.name.clone(), range)
         };
         let registration = ControllerRegistration {
@@ -287,7 +293,7 @@ impl Image {
 
     fn create_topic(&mut self, record: &TopicRecord) -> Result<(), Fault> {
         let name: Arc<str> = Arc::from(record.name.as_str());
-        if self.topic(record.topic_id).is_some() || self.topic_ids.get(&name).is_some() {
+        if self.topic(record.topic_id).is_some() || self.topic_named(&name).is_some() {
             return Err(Fault::TopicExists(record.name.clone()));
         }
         if let Some(unified) = names::unified(&name) {
@@ -355,9 +361,8 @@ impl Image {
         let kind = ResourceType::from_code(record.resource_type)
             .ok_or(Fault::Value { field: "resourceType", value: code })?;
         if kind == ResourceType::Topic {
-            let name: Arc<str> = Arc::from(record.resource_name.as_str());
             let missing = || Fault::NoTopicNamed(record.resource_name.clone());
-            let id = *self.topic_ids.get(&name).ok_or_else(missing)?;
+            let id = *self.topic_ids.get(record.resource_name.as_str()).ok_or_else(missing)?;
             set(Arc::make_mut(&mut self.edit_topic(id)?.configs), record);
             return Ok(());
         }

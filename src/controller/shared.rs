@@ -4,12 +4,13 @@
 //! each publication would copy the whole map, and creating n topics one by one would cost n squared. Here it
 //! copies one of 64 parts.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A key that can say to which part of the map it belongs.
-pub trait Part: Ord + Clone {
-    /// Any number; equal keys have equal ones.
+pub trait Part: Ord {
+    /// Any number; equal keys have equal ones, and a key the same as what it borrows as.
     fn part(&self) -> u64;
 }
 
@@ -22,14 +23,20 @@ pub struct SharedMap<K, V> {
     len: usize,
 }
 
-impl<K: Part, V: Clone> SharedMap<K, V> {
+impl<K: Part + Clone, V: Clone> SharedMap<K, V> {
     /// The value of a key.
-    pub fn get(&self, key: &K) -> Option<&V> {
+    pub fn get<Q: Part + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
         self.parts[index(key)].get(key)
     }
 
     /// The value of a key, to change it: copies the key's part if it is shared.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    pub fn get_mut<Q: Part + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         if !self.parts[index(key)].contains_key(key) {
             return None;
         }
@@ -44,7 +51,10 @@ impl<K: Part, V: Clone> SharedMap<K, V> {
     }
 
     /// Removes a key; says what its value was.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove<Q: Part + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
         if !self.parts[index(key)].contains_key(key) {
             return None;
         }
@@ -74,7 +84,7 @@ impl<K, V> Default for SharedMap<K, V> {
     }
 }
 
-fn index<K: Part>(key: &K) -> usize {
+fn index<K: Part + ?Sized>(key: &K) -> usize {
     (key.part() % PARTS as u64) as usize
 }
 
