@@ -31,5 +31,6 @@ pub mod config;
 pub mod controller;
 pub mod env;
 pub mod error_code;
+pub mod quorum;
 pub mod types;
 pub mod wire;

@@ -81,7 +81,8 @@ impl Controller {
         };
         if assignments.len() != additional {
             let message = format!(
-                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were \
+                 specified.",
                 assignments.len()
             );
             return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));
