@@ -31,6 +31,7 @@ pub mod config;
 pub mod controller;
 pub mod env;
 pub mod error_code;
+pub mod node;
 pub mod quorum;
 pub mod types;
 pub mod wire;

@@ -1,71 +1,15 @@
 //! Control records: those that the log itself is about, in batches with the control bit set.
 //!
-//! # Format
-//!
-//! The key is a version (0) and a type, two bytes each. The value is a message that says its own version in
-//! its first two bytes. As in Kafka, a version higher than known is read as the highest known.
-//!
-//! The types 0 and 1 end transactions, in ordinary partitions; the others belong to the metadata log and its
-//! snapshots. Whoever meets a type that it does not know ignores the record.
+//! The key says the type: see [`ControlType`]. The value is a message that says its own version in its first
+//! two bytes; a version higher than known is read as the highest known.
 
 use super::Message;
 use super::declare::declare;
 use super::error::{DecodeError, EncodeError};
 use super::primitives::{Reader, Writer};
+use super::records::ControlType;
 use crate::types::Uuid;
 use bytes::Bytes;
-
-/// The type of a control record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(i16)]
-pub enum ControlRecordType {
-    /// A transaction was aborted.
-    Abort = 0,
-    /// A transaction was committed.
-    Commit = 1,
-    /// See [`LeaderChangeMessage`].
-    LeaderChange = 2,
-    /// See [`SnapshotHeaderRecord`].
-    SnapshotHeader = 3,
-    /// See [`SnapshotFooterRecord`].
-    SnapshotFooter = 4,
-    /// See [`KRaftVersionRecord`].
-    KRaftVersion = 5,
-    /// See [`VotersRecord`].
-    KRaftVoters = 6,
-}
-
-impl ControlRecordType {
-    /// The type that a control record's key says.
-    ///
-    /// # Errors
-    /// If the key is too short or of a negative version, or the type is not known: ignore the record then.
-    pub fn from_key(key: &Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(key);
-        let version = reader.i16()?;
-        if version < 0 {
-            return Err(DecodeError::UnsupportedVersion { message: "ControlRecordTypeSchema", version });
-        }
-        Ok(match reader.i16()? {
-            0 => Self::Abort,
-            1 => Self::Commit,
-            2 => Self::LeaderChange,
-            3 => Self::SnapshotHeader,
-            4 => Self::SnapshotFooter,
-            5 => Self::KRaftVersion,
-            6 => Self::KRaftVoters,
-            code => return Err(DecodeError::UnknownRecord { kind: "control", code: code.into() }),
-        })
-    }
-
-    /// The key of a control record of this type.
-    pub fn key(self) -> Bytes {
-        let mut writer = Writer::with_capacity(4);
-        writer.i16(0);
-        writer.i16(self as i16);
-        writer.into_bytes()
-    }
-}
 
 /// A control record of the metadata log.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,31 +27,35 @@ pub enum ControlRecord {
 }
 
 impl ControlRecord {
-    /// Reads a control record of the metadata log.
+    /// Reads a control record of the metadata log. `Ok(None)` is a type that is not known yet, to be skipped.
     ///
     /// # Errors
-    /// [`DecodeError::UnknownRecord`] for types that have no place in the metadata log; others if malformed.
-    pub fn decode(key: &Bytes, value: &Bytes) -> Result<Self, DecodeError> {
-        match ControlRecordType::from_key(key)? {
-            ControlRecordType::LeaderChange => decode_value(value).map(Self::LeaderChange),
-            ControlRecordType::SnapshotHeader => decode_value(value).map(Self::SnapshotHeader),
-            ControlRecordType::SnapshotFooter => decode_value(value).map(Self::SnapshotFooter),
-            ControlRecordType::KRaftVersion => decode_value(value).map(Self::KRaftVersion),
-            ControlRecordType::KRaftVoters => decode_value(value).map(Self::KRaftVoters),
-            end @ (ControlRecordType::Abort | ControlRecordType::Commit) => {
+    /// [`DecodeError::UnknownRecord`] for the end of a transaction, which the metadata log does not know;
+    /// others if malformed.
+    pub fn decode(key: &Bytes, value: &Bytes) -> Result<Option<Self>, DecodeError> {
+        let control_type = ControlType::parse(key).map_err(|_| DecodeError::ControlKey)?;
+        match control_type {
+            None => return Ok(None),
+            Some(ControlType::LeaderChange) => decode_value(value).map(Self::LeaderChange),
+            Some(ControlType::SnapshotHeader) => decode_value(value).map(Self::SnapshotHeader),
+            Some(ControlType::SnapshotFooter) => decode_value(value).map(Self::SnapshotFooter),
+            Some(ControlType::KraftVersion) => decode_value(value).map(Self::KRaftVersion),
+            Some(ControlType::KraftVoters) => decode_value(value).map(Self::KRaftVoters),
+            Some(end @ (ControlType::Abort | ControlType::Commit)) => {
                 Err(DecodeError::UnknownRecord { kind: "control", code: end as i64 })
             }
         }
+        .map(Some)
     }
 
-    /// The key that goes with [`Self::encode`].
-    pub fn key(&self) -> Bytes {
+    /// The type that goes with [`Self::encode`], whose `key` is the record's.
+    pub fn control_type(&self) -> ControlType {
         match self {
-            Self::LeaderChange(_) => ControlRecordType::LeaderChange.key(),
-            Self::SnapshotHeader(_) => ControlRecordType::SnapshotHeader.key(),
-            Self::SnapshotFooter(_) => ControlRecordType::SnapshotFooter.key(),
-            Self::KRaftVersion(_) => ControlRecordType::KRaftVersion.key(),
-            Self::KRaftVoters(_) => ControlRecordType::KRaftVoters.key(),
+            Self::LeaderChange(_) => ControlType::LeaderChange,
+            Self::SnapshotHeader(_) => ControlType::SnapshotHeader,
+            Self::SnapshotFooter(_) => ControlType::SnapshotFooter,
+            Self::KRaftVersion(_) => ControlType::KraftVersion,
+            Self::KRaftVoters(_) => ControlType::KraftVoters,
         }
     }
 

@@ -469,6 +469,7 @@ macro_rules! nullable_check {
 pub(super) use {declare, declare_field, default_of, is_ignorable, nullable_check, tag_of};
 
 #[cfg(test)]
+#[expect(unreachable_pub, reason = "what is declared is public, wherever it stands")]
 mod tests {
     use crate::types::Uuid;
     use crate::wire::{DecodeError, EncodeError, Message, Reader, Writer};

@@ -68,6 +68,9 @@ pub enum DecodeError {
         /// The type's number.
         code: i64,
     },
+    /// The key of a control record is too short or has a negative version.
+    #[error("a control record's key is malformed")]
+    ControlKey,
     /// A metadata record stands in a frame of another version than 1.
     #[error("unknown metadata frame version {0}")]
     UnknownFrameVersion(u32),

@@ -7,6 +7,9 @@
 //! | [`header`] | request and response headers |
 //! | [`api`] | the APIs: keys, names, versions |
 //! | [`messages`] | requests and responses, one file per API |
+//! | [`batch`], [`batch_builder`] | record batches: their header, building them |
+//! | [`records`] | the records inside a batch |
+//! | [`compression`] | Kafka's codecs, in bounded pieces |
 //! | [`metadata`] | records of the metadata log |
 //! | [`control`] | control records of the metadata log and its snapshots |
 //!
@@ -15,6 +18,9 @@
 //! `Default` gives the schema's defaults.
 
 pub mod api;
+pub mod batch;
+pub mod batch_builder;
+pub mod compression;
 pub mod control;
 pub mod declare;
 mod error;
@@ -23,6 +29,7 @@ pub mod header;
 pub mod messages;
 pub mod metadata;
 pub mod primitives;
+pub mod records;
 
 pub use api::{ApiKey, VersionRange};
 pub use error::{DecodeError, EncodeError};
