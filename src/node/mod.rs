@@ -150,15 +150,25 @@ impl<E: Env> Node<E> {
         self.housekeeper.join().await;
         drop(self.workers);
         drop(self.supervisor);
-        for directory in self.directories.iter().filter(|directory| directory.is_online() && failure.is_none()) {
-            let marked = write_clean_shutdown(self.env.disk(), directory.path(), self.broker_epoch).await;
-            if let Err(error) = marked {
-                failure.get_or_insert(NodeFailure::Close(error.to_string()));
-            }
+        if failure.is_none() {
+            failure = mark_clean(&self.env, &self.directories, self.broker_epoch).await.err();
         }
         drop(self.locks);
         failure.map_or(Ok(()), Err)
     }
+}
+
+/// The last thing a clean shutdown does: it says of every directory that nothing in it needs recovery.
+async fn mark_clean<E: Env>(
+    env: &E,
+    directories: &[Arc<LogDirectory>],
+    broker_epoch: BrokerEpoch,
+) -> Result<(), NodeFailure> {
+    for directory in directories.iter().filter(|directory| directory.is_online()) {
+        let marked = write_clean_shutdown(env.disk(), directory.path(), broker_epoch).await;
+        marked.map_err(|error| NodeFailure::Close(error.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Logs that are closed at the same time.

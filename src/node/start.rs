@@ -148,7 +148,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let opened = Arc::new(replicas.open_all(&recovered, &left).await?);
 
     let sockets = bind(&env, &config).await?;
-    let endpoints = endpoints(&config, &sockets);
+    let endpoints = endpoints::<E>(&config, &sockets);
     let broker_epoch = register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
     let (metadata, commands) = Metadata::new();
     let image = Arc::new(controller.metadata().published().clone());
