@@ -30,3 +30,4 @@
 pub mod env;
 pub mod error_code;
 pub mod types;
+pub mod wire;
