@@ -13,6 +13,8 @@
 //! `Default` gives the schema's defaults.
 
 pub mod api;
+pub mod batch;
+pub mod compression;
 pub mod declare;
 pub mod frame;
 pub mod header;
