@@ -29,5 +29,6 @@
 
 pub mod env;
 pub mod error_code;
+pub mod node;
 pub mod types;
 pub mod wire;
