@@ -382,6 +382,11 @@ impl Lane {
         }
     }
 
+    /// How often a batch was sent; 0 if it is gone.
+    pub(crate) fn attempts(&self, id: BatchId) -> u32 {
+        self.position(id).map_or(0, |index| self.window[index].attempts)
+    }
+
     /// Whether nothing is on its way.
     pub(crate) fn is_empty(&self) -> bool {
         self.window.is_empty() && self.queue.is_empty()
