@@ -8,19 +8,19 @@
 //! The clients speak Kafka's protocol with any broker of version 2.1 or later: each connection begins by
 //! asking for the broker's versions, and each request goes out in the highest version that both know.
 
-pub mod admin;
+//pub mod admin;
 pub mod backoff;
 mod cluster;
 pub mod config;
 pub mod connection;
-pub mod consumer;
+//pub mod consumer;
 mod futures;
 pub mod metadata;
 pub mod partitioner;
 pub mod producer;
 pub mod versions;
 
-pub use admin::Admin;
+//pub use admin::Admin;
 pub use config::{ClientConfig, ConsumerConfig, ProducerConfig};
-pub use consumer::Consumer;
+//pub use consumer::Consumer;
 pub use producer::{Producer, ProducerRecord};

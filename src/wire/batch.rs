@@ -323,6 +323,12 @@ pub fn stamp(
     stamped
 }
 
+/// Writes the CRC of `batch`, complete but for that.
+pub(super) fn sign(batch: &mut [u8]) {
+    let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+    batch[CRC_AT..ATTRIBUTES_AT].copy_from_slice(&crc.to_be_bytes());
+}
+
 /// Why bytes are not a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BatchError {
@@ -372,17 +378,17 @@ pub enum BatchError {
     UnknownCompression(i16),
 }
 
-const LENGTH_AT: usize = 8;
+pub(super) const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-const ATTRIBUTES_AT: usize = 21;
+pub(super) const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 
-const COMPRESSION_MASK: i16 = 0x07;
+pub(super) const COMPRESSION_MASK: i16 = 0x07;
 const TIMESTAMP_TYPE_FLAG: i16 = 0x08;
-const TRANSACTIONAL_FLAG: i16 = 0x10;
-const CONTROL_FLAG: i16 = 0x20;
+pub(super) const TRANSACTIONAL_FLAG: i16 = 0x10;
+pub(super) const CONTROL_FLAG: i16 = 0x20;
 const DELETE_HORIZON_FLAG: i16 = 0x40;
 
 /// The header at the front of `bytes`, all of whose batch is there.
@@ -427,11 +433,6 @@ mod tests {
         ];
         sign(&mut batch);
         batch
-    }
-
-    fn sign(batch: &mut [u8]) {
-        let crc = crc32c::crc32c(&batch[21..]);
-        batch[17..21].copy_from_slice(&crc.to_be_bytes());
     }
 
     #[test]

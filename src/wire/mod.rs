@@ -14,12 +14,14 @@
 
 pub mod api;
 pub mod batch;
+pub mod batch_builder;
 pub mod compression;
 pub mod declare;
 pub mod frame;
 pub mod header;
 pub mod messages;
 pub mod primitives;
+pub mod records;
 
 pub use api::{ApiKey, VersionRange};
 pub use primitives::{DecodeError, EncodeError, Reader, Writer};
