@@ -125,7 +125,11 @@ mod tests {
         let old = Versions::new(&offering(0, 2)).choose::<ProduceRequest>(i16::MAX).unwrap_err();
         let new = Versions::new(&offering(14, 15)).choose::<ProduceRequest>(i16::MAX).unwrap_err();
         let none = Versions::default().choose::<ProduceRequest>(i16::MAX).unwrap_err();
-        insta::assert_snapshot!(format!("{old}\n{new}\n{none}"), @"");
+        insta::assert_snapshot!(format!("{old}\n{new}\n{none}"), @r"
+        the broker does not support Produce as this client speaks it (versions 3-13); it offers 0-2
+        the broker does not support Produce as this client speaks it (versions 3-13); it offers 14-15
+        the broker does not support Produce as this client speaks it (versions 3-13); it does not offer it at all
+        ");
     }
 
     #[test]

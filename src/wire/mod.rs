@@ -15,6 +15,7 @@
 pub mod api;
 pub mod batch;
 pub mod batch_builder;
+pub mod batch_recompress;
 pub mod compression;
 pub mod declare;
 pub mod frame;
@@ -22,6 +23,7 @@ pub mod header;
 pub mod messages;
 pub mod primitives;
 pub mod records;
+pub mod validate;
 
 pub use api::{ApiKey, VersionRange};
 pub use primitives::{DecodeError, EncodeError, Reader, Writer};

@@ -405,6 +405,13 @@ impl ProducerCore {
         }
     }
 
+    /// Ages a partition's epoch, which takes too long to play out.
+    #[cfg(test)]
+    pub(crate) fn set_epoch_for_test(&mut self, topic: &str, partition: i32, epoch: i16) {
+        let lane = self.topics.get_mut(topic).and_then(|topic| topic.lanes.get_mut(&partition));
+        lane.expect("the partition was sent to").set_epoch_for_test(epoch);
+    }
+
     fn busy_lanes(&self) -> impl Iterator<Item = (&str, i32, &Lane)> {
         self.topics.iter().flat_map(|(name, topic)| {
             let lanes = topic.lanes.iter().filter(|(_, lane)| !lane.is_empty());

@@ -121,6 +121,8 @@ struct Batch {
     bytes: usize,
     /// Takes no more records.
     sealed: bool,
+    /// An attempt to send it was not refused for certain. Idempotent batches in the queue are never so.
+    may_be_written: bool,
 }
 
 #[derive(Debug)]
@@ -130,10 +132,11 @@ struct Numbered {
     encoded: Bytes,
     state: State,
     attempts: u32,
-    may_be_written: bool,
     last_failure: Option<Failure>,
     /// Too large as one: goes back to the queue in two.
     halve: bool,
+    /// Cannot go back to the queue: a later batch may be in the log already.
+    fixed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +161,7 @@ impl Lane {
             return false;
         }
         let closed = !self.queue.is_empty();
-        self.queue.push_back(Batch { bytes: entry.size, entries: vec![entry], sealed: false });
+        self.queue.push_back(Batch { bytes: entry.size, entries: vec![entry], sealed: false, may_be_written: false });
         closed
     }
 
@@ -221,6 +224,7 @@ impl Lane {
         assert_eq!(rules.idempotent, self.identity.is_some(), "idempotent batches are numbered");
         assert!(!self.gap && self.window.len() < rules.in_flight_max, "the window is open");
         let batch = self.queue.pop_front().expect("there is one to send");
+        assert!(!rules.idempotent || !batch.may_be_written, "what may be written keeps its number");
         let count = i32::try_from(batch.entries.len()).expect("batch.size bounds the records of a batch");
         let sequence = if rules.idempotent { self.next_sequence } else { NO_SEQUENCE };
         let encoded = encode(&batch.entries, self.identity, sequence);
@@ -233,9 +237,9 @@ impl Lane {
             encoded: encoded.clone(),
             state: State::InFlight(broker),
             attempts: 1,
-            may_be_written: false,
             last_failure: None,
             halve: false,
+            fixed: false,
         });
         encoded
     }
@@ -252,11 +256,7 @@ impl Lane {
     ) -> Aftermath {
         let Some(index) = self.position(id) else { return Aftermath::default() };
         let numbered = self.window.remove(index).expect("position found it");
-        for earlier in self.window.range_mut(..index) {
-            // A broker takes numbers in order: what stands before is written too, most likely. In any case
-            // it cannot be put behind this one any more.
-            earlier.may_be_written = true;
-        }
+        self.fix(index);
         for (delta, entry) in (0i64..).zip(&numbered.batch.entries) {
             let offset = (base_offset >= 0).then(|| Offset(base_offset.saturating_add(delta)));
             let timestamp = log_append_time.unwrap_or(entry.timestamp);
@@ -289,11 +289,11 @@ impl Lane {
             }
             Setback::NoAnswer(failure) => {
                 numbered.last_failure = Some(failure);
-                numbered.may_be_written = true;
+                numbered.batch.may_be_written = true;
             }
             Setback::Refused { code, message, records } => {
                 numbered.last_failure = Some(Failure::Refused { code, message });
-                numbered.may_be_written |= may_be_written(code);
+                numbered.batch.may_be_written |= may_be_written(code);
                 new_identity = self.refused(index, code, &records, rules, done);
             }
         }
@@ -321,7 +321,7 @@ impl Lane {
                 // final: the broker has lost what came before, or what it knew of us.
                 if index == 0 {
                     self.gap = true;
-                    if self.window[0].may_be_written {
+                    if self.window[0].batch.may_be_written {
                         self.give_up(0, rules, done);
                     }
                 }
@@ -361,7 +361,7 @@ impl Lane {
         }
         while self.queue.front().is_some_and(overdue) {
             let batch = self.queue.pop_front().expect("it is there");
-            fail(&batch.entries, &DeliveryError::NotWritten(Failure::TimedOut(None)), done);
+            fail(&batch.entries, &batch.error(Failure::TimedOut(None)), done);
         }
         self.settle(rules, done)
     }
@@ -378,7 +378,7 @@ impl Lane {
     /// Gives up what was never numbered.
     pub(crate) fn abort_queued(&mut self, failure: &Failure, done: &mut Done) {
         for batch in self.queue.drain(..) {
-            fail(&batch.entries, &DeliveryError::NotWritten(failure.clone()), done);
+            fail(&batch.entries, &batch.error(failure.clone()), done);
         }
     }
 
@@ -406,6 +406,11 @@ impl Lane {
         [again, ripe, expiry].into_iter().flatten()
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_epoch_for_test(&mut self, epoch: i16) {
+        self.identity.as_mut().expect("it has sent").epoch = ProducerEpoch(epoch);
+    }
+
     /// When the first of the queue need not wait for more records.
     fn ripe_at(&self, hurry: bool, rules: &Rules) -> Option<Mono> {
         let front = self.queue.front()?;
@@ -416,7 +421,7 @@ impl Lane {
 
     /// Behind a gap only what may be written is repeated, to learn its fate: everything else is refused.
     fn may_repeat(&self, head: &Numbered) -> bool {
-        !self.gap || head.may_be_written
+        !self.gap || head.batch.may_be_written
     }
 
     fn position(&self, id: BatchId) -> Option<usize> {
@@ -429,13 +434,21 @@ impl Lane {
         let error = numbered.error();
         fail(&numbered.batch.entries, &error, done);
         self.gap |= rules.idempotent;
+        if matches!(error, DeliveryError::Unknown(_)) {
+            self.fix(index);
+        }
+    }
+
+    /// A batch that leaves the window at `index` may be in the log: those before must not end up behind it.
+    fn fix(&mut self, index: usize) {
+        self.window.range_mut(..index).for_each(|earlier| earlier.fixed = true);
     }
 
     /// Like [`Lane::give_up`], with what the broker said of single records.
     fn refuse(&mut self, index: usize, records: &[(i32, Option<String>)], rules: &Rules, done: &mut Done) {
         let numbered = &self.window[index];
         if let Some(Failure::Refused { code, message }) = &numbered.last_failure
-            && !numbered.may_be_written
+            && !numbered.batch.may_be_written
             && !records.is_empty()
         {
             let (code, message) = (*code, message.clone());
@@ -470,11 +483,12 @@ impl Lane {
             return false;
         }
         if rules.idempotent {
-            while self.window.iter().any(|numbered| numbered.may_be_written) {
-                if self.window[0].may_be_written {
+            while self.window.iter().any(|numbered| numbered.batch.may_be_written || numbered.fixed) {
+                if self.window[0].batch.may_be_written {
                     return false;
                 }
-                // A later batch may be written: this one cannot be put behind it.
+                // A later batch may be written (a broker that knows nothing of a producer begins anywhere):
+                // this one must not be put behind it.
                 self.give_up(0, rules, done);
             }
         }
@@ -498,20 +512,23 @@ impl Lane {
     }
 
     fn requeue(&mut self, numbered: Numbered) {
-        let Numbered { batch, halve, .. } = numbered;
-        let mut entries = batch.entries;
+        let Numbered { mut batch, halve, .. } = numbered;
         if halve {
-            let second = entries.split_off(entries.len() / 2);
-            self.queue.push_front(Batch::sealed(second));
+            let second = batch.entries.split_off(batch.entries.len() / 2);
+            self.queue.push_front(Batch::sealed(second, batch.may_be_written));
         }
-        self.queue.push_front(Batch::sealed(entries));
+        self.queue.push_front(Batch::sealed(batch.entries, batch.may_be_written));
     }
 }
 
 impl Batch {
-    fn sealed(entries: Vec<Entry>) -> Self {
+    fn sealed(entries: Vec<Entry>, may_be_written: bool) -> Self {
         let bytes = entries.iter().map(|entry| entry.size).sum();
-        Self { entries, bytes, sealed: true }
+        Self { entries, bytes, sealed: true, may_be_written }
+    }
+
+    fn error(&self, failure: Failure) -> DeliveryError {
+        if self.may_be_written { DeliveryError::Unknown(failure) } else { DeliveryError::NotWritten(failure) }
     }
 
     fn created(&self) -> Mono {
@@ -525,17 +542,13 @@ impl Numbered {
     }
 
     fn can_halve(&self) -> bool {
-        !self.may_be_written && self.batch.entries.len() > 1
+        !self.batch.may_be_written && self.batch.entries.len() > 1
     }
 
     fn error(&self) -> DeliveryError {
         let failure = self.last_failure.clone().unwrap_or(Failure::TimedOut(None));
         // What is in flight may be written whatever became of it before.
-        if self.may_be_written || !self.is_waiting() {
-            DeliveryError::Unknown(failure)
-        } else {
-            DeliveryError::NotWritten(failure)
-        }
+        if self.is_waiting() { self.batch.error(failure) } else { DeliveryError::Unknown(failure) }
     }
 }
 

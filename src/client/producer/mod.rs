@@ -52,3 +52,6 @@ impl ProducerRecord {
         Self { key: Some(key.into()), value: Some(value.into()), ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;

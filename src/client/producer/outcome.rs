@@ -120,6 +120,10 @@ mod tests {
             DeliveryError::NotWritten(Failure::TooLarge { size: 9, limit: 5 }).to_string(),
             DeliveryError::Unknown(Failure::TimedOut(Some("connection reset".to_owned()))).to_string(),
         ];
-        insta::assert_snapshot!(texts.join("\n"), @"");
+        insta::assert_snapshot!(texts.join("\n"), @r"
+        not written: INVALID_RECORD (87): no key
+        not written: the record takes 9 bytes, more than max.request.size=5
+        unknown whether written: timed out after: connection reset
+        ");
     }
 }
