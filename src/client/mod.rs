@@ -13,7 +13,7 @@ pub mod backoff;
 mod cluster;
 pub mod config;
 pub mod connection;
-//pub mod consumer;
+pub mod consumer;
 mod futures;
 pub mod metadata;
 pub mod partitioner;
@@ -22,5 +22,5 @@ pub mod versions;
 
 //pub use admin::Admin;
 pub use config::{ClientConfig, ConsumerConfig, ProducerConfig};
-//pub use consumer::Consumer;
+pub use consumer::Consumer;
 pub use producer::{Producer, ProducerRecord};
