@@ -21,10 +21,6 @@ impl<T> FutureSet<T> {
         self.futures.push(Box::pin(future));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.futures.is_empty()
-    }
-
     /// The outcome of the first one that is ready; waits for ever while there are none. Cancel-safe.
     pub(crate) async fn next(&mut self) -> T {
         poll_fn(|context| {

@@ -8,7 +8,7 @@
 //! The clients speak Kafka's protocol with any broker of version 2.1 or later: each connection begins by
 //! asking for the broker's versions, and each request goes out in the highest version that both know.
 
-//pub mod admin;
+pub mod admin;
 pub mod backoff;
 mod cluster;
 pub mod config;
@@ -20,7 +20,7 @@ pub mod partitioner;
 pub mod producer;
 pub mod versions;
 
-//pub use admin::Admin;
+pub use admin::Admin;
 pub use config::{ClientConfig, ConsumerConfig, ProducerConfig};
 pub use consumer::Consumer;
 pub use producer::{Producer, ProducerRecord};
