@@ -27,6 +27,7 @@
 //! | [`env`] | the seam | everything above it |
 //! | [`cli`] | the subcommands | the broker's inside |
 
+pub mod cli;
 pub mod client;
 pub mod env;
 pub mod error_code;
