@@ -28,6 +28,8 @@
 //! | [`cli`] | the subcommands | the broker's inside |
 
 pub mod broker;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod controller;
 pub mod env;
