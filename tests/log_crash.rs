@@ -23,7 +23,7 @@ use support::indexes::check_segments;
 use support::logs::*;
 use support::memory_disk::MemoryDisk;
 
-const SEEDS: u64 = 1500;
+const SEEDS: u64 = 40;
 const STEPS: usize = 40;
 
 #[test]
@@ -267,14 +267,7 @@ impl Workload {
         let (start, end) = (log.log_start(), log.log_end());
         assert!(end.0 >= self.promised, "seed {seed}: {} was durable, the log ends at {end}", self.promised);
         assert!(start.0 >= self.checkpoints.log_start, "seed {seed}: the log starts early");
-        assert!(
-            start <= self.log.log_start(),
-            "seed {seed}: the log starts late, at {start}: {:?} {} hw {} names {:?}",
-            self.checkpoints,
-            self.log.log_start(),
-            self.high_watermark,
-            self.disk.names(DIR)
-        );
+        assert!(start <= self.log.log_start(), "seed {seed}: the log starts late, at {start}");
         let left = read_all(log);
         let mut expected = self.expected(start);
         expected.truncate(left.len());
