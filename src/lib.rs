@@ -28,6 +28,8 @@
 //! | [`cli`] | the subcommands | the broker's inside |
 
 pub mod broker;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod controller;
 pub mod env;
@@ -35,5 +37,6 @@ pub mod error_code;
 pub mod log;
 pub mod node;
 pub mod partition;
+pub mod quorum;
 pub mod types;
 pub mod wire;

@@ -28,8 +28,24 @@ const IMPURE: &[&str] = &[
 const PURE_FILES: &[&str] = &["src/broker/fetch_sessions.rs"];
 
 const TOP_LEVEL: &[&str] = &[
-    ".cargo", ".ci", ".clippy.toml", ".deny.toml", ".gitignore", ".rustfmt.toml", "CHANGELOG.md", "Cargo.lock",
-    "Cargo.toml", "Justfile", "LICENSE", "README.md", "benches", "deploy", "examples", "scenarios", "sim", "src",
+    ".cargo",
+    ".ci",
+    ".clippy.toml",
+    ".deny.toml",
+    ".gitignore",
+    ".rustfmt.toml",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "Justfile",
+    "LICENSE",
+    "README.md",
+    "benches",
+    "deploy",
+    "examples",
+    "scenarios",
+    "sim",
+    "src",
     "tests",
 ];
 
@@ -39,7 +55,8 @@ const COLUMNS_MAX: usize = 120;
 #[test]
 fn pure_modules_name_nothing_of_the_world() {
     for file in sources() {
-        let pure = PURE.iter().any(|room| in_room(&file.path, room)) || PURE_FILES.contains(&file.path.as_str());
+        let pure =
+            PURE.iter().any(|room| in_room(&file.path, room)) || PURE_FILES.contains(&file.path.as_str());
         if !pure {
             continue;
         }
@@ -71,7 +88,9 @@ fn the_log_knows_no_leadership() {
 fn the_wire_knows_no_broker() {
     for file in sources().into_iter().filter(|file| in_room(&file.path, "wire")) {
         for (number, line) in code(&file) {
-            for word in ["crate::partition", "crate::node", "crate::broker", "crate::log", "crate::env", "tokio"] {
+            for word in
+                ["crate::partition", "crate::node", "crate::broker", "crate::log", "crate::env", "tokio"]
+            {
                 assert!(!line.contains(word), "{}:{number}: wire names `{word}`", file.path);
             }
         }
@@ -140,7 +159,12 @@ fn files_and_lines_stay_readable() {
 
 #[test]
 fn nothing_is_left_half_done() {
-    let banned = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("#[ig", "nore]"), concat!("FIX", "ME")];
+    let banned = [
+        concat!("todo", "!("),
+        concat!("unimplemented", "!("),
+        concat!("#[ig", "nore]"),
+        concat!("FIX", "ME"),
+    ];
     for file in sources().into_iter().chain(simulator()).chain(rust_files("tests")) {
         for word in banned {
             assert!(!file.text.contains(word), "{} contains `{word}`", file.path);
@@ -154,7 +178,8 @@ fn every_test_file_asserts_something() {
         if !file.text.contains("#[test]") {
             continue;
         }
-        let asserts = ["assert", "expect(", "prop_assert", "check("].iter().any(|word| file.text.contains(word));
+        let asserts =
+            ["assert", "expect(", "prop_assert", "check("].iter().any(|word| file.text.contains(word));
         assert!(asserts, "{} asserts nothing", file.path);
     }
 }
@@ -213,7 +238,8 @@ fn collect(directory: &Path, into: &mut BTreeMap<String, String>) {
         if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
             collect(&path, into);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
+            let name =
+                path.strip_prefix(root()).expect("below the root").to_string_lossy().replace('\\', "/");
             let text = read(&name);
             into.insert(name, text);
         }

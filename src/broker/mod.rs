@@ -32,21 +32,23 @@ mod test_cluster;
 mod topic_metadata;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
 use self::fetch_sessions::SessionCache;
 use self::producer_ids::ProducerIds;
 use crate::config::server::ServerConfig;
+use crate::controller::image::Image;
 use crate::env::{Env, Purpose};
 use crate::node::budget::Budget;
-use crate::node::buffers::BufferPool;
+use crate::log::BufferPool;
 use crate::node::context::RequestContext;
 use crate::node::housekeeping::Housekeeping;
 use crate::node::metadata::Metadata;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
 use crate::types::{BrokerEpoch, BrokerId, Uuid};
+use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
 use crate::wire::{ApiKey, DecodeError, Reader, Request};
 
@@ -96,7 +98,14 @@ pub struct Shared<E: Env> {
     pub buffers: BufferPool,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
+    scratches: Mutex<Vec<Scratch>>,
 }
+
+/// Host, port and rack.
+type Address = (String, i32, Option<String>);
+
+/// Scratch buffers that are kept: as many as batches are checked at the same time.
+const SCRATCHES_KEPT: usize = 8;
 
 /// What a broker is made of.
 pub struct BrokerParts<E: Env> {
@@ -122,7 +131,7 @@ impl<E: Env> Broker<E> {
     /// A broker that has answered nothing yet.
     pub fn new(parts: BrokerParts<E>) -> Self {
         let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } = parts;
-        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: 0 });
+        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: broker_epoch.0 as u64 });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
         let shared = Shared {
             env,
@@ -135,6 +144,7 @@ impl<E: Env> Broker<E> {
             buffers,
             sessions: Mutex::new(sessions),
             producer_ids: ProducerIds::default(),
+            scratches: Mutex::new(Vec::new()),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -142,6 +152,29 @@ impl<E: Env> Broker<E> {
     /// This broker's id.
     pub fn id(&self) -> BrokerId {
         self.config.node_id
+    }
+
+    /// Host, port and rack of a broker, as a client on this listener is told them.
+    fn endpoint_of(&self, image: &Image, id: BrokerId, context: &RequestContext) -> Option<Address> {
+        let broker = image.broker(id)?;
+        let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == *context.connection.listener)?;
+        Some((endpoint.host.clone(), i32::from(endpoint.port), broker.rack.clone()))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, SessionCache> {
+        self.sessions.lock().expect("a panic ends the node")
+    }
+
+    /// Runs `work` with buffers that an earlier batch has left.
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let scratches = || self.scratches.lock().expect("a panic ends the node");
+        let mut scratch = scratches().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        let mut kept = scratches();
+        if kept.len() < SCRATCHES_KEPT {
+            kept.push(scratch);
+        }
+        result
     }
 }
 
@@ -226,11 +259,4 @@ fn respond<R: Request>(context: &RequestContext, response: &R::Response) -> Answ
         // Only a response too long for its own length fields: the client asked for more than a frame holds.
         Err(error) => Answer::Close(format!("the response to {} cannot be written: {error}", context.api_key)),
     }
-}
-
-/// Kafka's id of a topic, or its name where the version still has names.
-#[derive(Debug, Clone, Copy)]
-enum TopicRef<'a> {
-    Id(Uuid),
-    Name(&'a str),
 }

@@ -147,7 +147,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Transactions are not built yet.";
     "add.partitions.to.txn.retry.backoff.ms" Int Some("20"), AtLeast(1), ReadOnly, Later,
         "Transactions are not built yet.";
-    "advertised.listeners" List None, Distinct, ReadOnly, InForce,
+    "advertised.listeners" List None, NotEmpty, ReadOnly, InForce,
         "The addresses that clients are told, if not those of listeners.";
     "alter.config.policy.class.name" Class None, Any, ReadOnly, None, "Java classes cannot be loaded.";
     "authorizer.class.name" String Some(""), Any, ReadOnly, Later,
@@ -176,7 +176,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "After how long a connection without requests is closed; negative: never.";
     "connections.max.reauth.ms" Long Some("0"), Any, ReadOnly, Later, "Authentication is not built yet.";
     "controlled.shutdown.enable" Boolean Some("true"), Any, ReadOnly, Later, "Replication is not built yet.";
-    "controller.listener.names" List None, Distinct, ReadOnly, InForce,
+    "controller.listener.names" List None, NotEmpty, ReadOnly, InForce,
         "Which of the listeners the controller answers on.";
     "controller.quorum.append.linger.ms" Int Some("25"), AtLeast(0), ReadOnly, None,
         "A metadata append is synced at once; concurrent ones share a sync.";
@@ -220,7 +220,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Waiting requests are released one by one.";
     "group.consumer.assignment.interval.ms" Int Some("1000"), AtLeast(0), ClusterWide, Later,
         "Consumer groups are not built yet.";
-    "group.consumer.assignors" List Some("uniform,range"), Distinct, ReadOnly, Later,
+    "group.consumer.assignors" List Some("uniform,range"), NotEmpty, ReadOnly, Later,
         "Consumer groups are not built yet.";
     "group.consumer.heartbeat.interval.ms" Int Some("5000"), AtLeast(1), ReadOnly, Later,
         "Consumer groups are not built yet.";
@@ -261,7 +261,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "listener.security.protocol.map" String
         Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"), Any, ReadOnly,
         InForce, "The security protocol of each listener name: NAME:PROTOCOL, ...";
-    "listeners" List Some("PLAINTEXT://:9092"), Distinct, ReadOnly, InForce,
+    "listeners" List Some("PLAINTEXT://:9092"), NotEmpty, ReadOnly, InForce,
         "The addresses to listen on: NAME://host:port, ...; an empty host is every interface.";
     "log.cleaner.backoff.ms" Long Some("15000"), AtLeast(0), ClusterWide, Later,
         "Compaction is not built yet.";
@@ -285,11 +285,11 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "log.cleaner.threads" Int Some("1"), AtLeast(0), ClusterWide, Later, "Compaction is not built yet.";
     "log.cleanup.policy" List Some("delete"), ListOf(&["compact", "delete"]), ClusterWide, InForce,
         "Default of cleanup.policy.";
-    "log.dir" List Some("/tmp/kafka-logs"), Distinct, ReadOnly, InForce,
+    "log.dir" List Some("/tmp/kafka-logs"), NotEmpty, ReadOnly, InForce,
         "Where the data lie, if log.dirs does not say. A server must name a directory.";
     "log.dir.failure.timeout.ms" Long Some("30000"), AtLeast(1), ReadOnly, Later,
         "Broker and controller share a process yet.";
-    "log.dirs" List None, Distinct, ReadOnly, InForce, "Where the data lie: directories.";
+    "log.dirs" List None, NotEmpty, ReadOnly, InForce, "Where the data lie: directories.";
     "log.flush.interval.messages" Long Some("1"), AtLeast(1), ClusterWide, InForce,
         "Default of flush.messages for topics created from now on.";
     "log.flush.interval.ms" Long None, Any, ClusterWide, InForce,

@@ -4,7 +4,8 @@
 //! next one do not count). `#` and `!` begin a comment where they are a line's first character. A key ends
 //! at the first unescaped `=`, `:` or blank. Escapes are `\t \n \r \f`, `\uXXXX` (UTF-16 code units), and a
 //! backslash before anything else stands for that character. A key that comes again replaces the earlier.
-//! The bytes are read as UTF-8, as Kafka's tools read them.
+//! One thing is left out: Java reads a lone backslash at the end of a file as an empty key. The bytes are
+//! read as UTF-8, as Kafka's tools read them.
 
 use super::Texts;
 
@@ -54,21 +55,30 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
     let mut lines = Vec::new();
     let mut natural = text.split('\n').enumerate();
     while let Some((index, line)) = natural.next() {
-        let line = line.trim_start_matches(BLANKS);
-        if line.is_empty() || line.starts_with(['#', '!']) {
+        if holds_nothing(line) {
             continue;
         }
-        let mut logical = line.to_owned();
+        let mut logical = line.trim_start_matches(BLANKS).to_owned();
         while continues(&logical) {
             logical.pop();
             match natural.next() {
+                // A line of which nothing was read has not begun: what follows may be empty, or a comment.
+                Some((_, next)) if logical.is_empty() && holds_nothing(next) => break,
                 Some((_, next)) => logical.push_str(next.trim_start_matches(BLANKS)),
                 None => break,
             }
         }
-        lines.push((index + 1, logical));
+        if !logical.is_empty() {
+            lines.push((index + 1, logical));
+        }
     }
     lines
+}
+
+/// Whether a natural line that begins a logical one is empty or a comment.
+fn holds_nothing(line: &str) -> bool {
+    let line = line.trim_start_matches(BLANKS);
+    line.is_empty() || line.starts_with(['#', '!'])
 }
 
 const BLANKS: [char; 3] = [' ', '\t', '\x0c'];
@@ -155,6 +165,8 @@ mod tests {
             ("a=b#c!", "a", "b#c!"),
             ("a=b\\", "a", "b"),
             ("a\\\n#=b", "a#", "b"),
+            ("\\\n#=b\na=b", "a", "b"),
+            ("\\\n\\\n a=b\n\\\n", "a", "b"),
             (
                 "listeners=PLAINTEXT://:9092,CONTROLLER://:9093",
                 "listeners",

@@ -40,12 +40,12 @@ pub enum Rule {
     Ratio,
     /// One of these texts.
     OneOf(&'static [&'static str]),
-    /// A list, perhaps empty, of these texts without repetition.
+    /// A list, perhaps empty, of these texts (any, where none are named).
     ListOf(&'static [&'static str]),
-    /// A list that is not empty, of these texts without repetition.
+    /// A list that is not empty, of these texts.
     SomeOf(&'static [&'static str]),
-    /// A list that is not empty, without repetition.
-    Distinct,
+    /// A list that is not empty.
+    NotEmpty,
     /// A level of gzip: 1 to 9, or -1 for its own default.
     GzipLevel,
     /// `*`, or a list of `partition:broker`.
@@ -95,8 +95,13 @@ pub struct ValueError {
 /// Reads the text of a key.
 pub fn parse(key: &str, text: &str, kind: Kind, rule: Rule) -> Result<Value, ValueError> {
     let refuse = |allowed: String| ValueError { key: key.to_owned(), text: text.to_owned(), allowed };
-    let value = typed(text.trim(), kind).map_err(refuse)?;
+    let mut value = typed(text.trim(), kind).map_err(refuse)?;
     obeys(&value, rule).map_err(refuse)?;
+    // As Kafka does, a list that is a set is taken without its repetitions.
+    if let (Value::List(items), Rule::ListOf(_) | Rule::SomeOf(_) | Rule::NotEmpty) = (&mut value, rule) {
+        let mut seen = std::collections::BTreeSet::new();
+        items.retain(|item| seen.insert(item.clone()));
+    }
     Ok(value)
 }
 
@@ -140,12 +145,12 @@ fn obeys(value: &Value, rule: Rule) -> Result<(), String> {
         (Rule::OneOf(allowed), Value::Text(text)) if !allowed.contains(&text.as_str()) => {
             Err(format!("String must be one of: {}", allowed.join(", ")))
         }
-        (Rule::ListOf(allowed), Value::List(items)) => distinct_of(items, allowed),
-        (Rule::SomeOf(_) | Rule::Distinct, Value::List(items)) if items.is_empty() => {
+        (Rule::ListOf(allowed), Value::List(items)) => items_of(items, allowed),
+        (Rule::SomeOf(_) | Rule::NotEmpty, Value::List(items)) if items.is_empty() => {
             Err("The list must not be empty".to_owned())
         }
-        (Rule::SomeOf(allowed), Value::List(items)) => distinct_of(items, allowed),
-        (Rule::Distinct, Value::List(items)) => distinct_of(items, &[]),
+        (Rule::SomeOf(allowed), Value::List(items)) => items_of(items, allowed),
+        (Rule::NotEmpty, Value::List(items)) => items_of(items, &[]),
         (Rule::ThrottledReplicas, Value::List(items)) if !throttled(items) => {
             Err("The value must be the literal '*' or a list of replicas in the following format: \
              [partitionId]:[brokerId],[partitionId]:[brokerId],..."
@@ -155,14 +160,11 @@ fn obeys(value: &Value, rule: Rule) -> Result<(), String> {
     }
 }
 
-/// No repetition, nothing empty, and only what is allowed where `allowed` names anything.
-fn distinct_of(items: &[String], allowed: &[&str]) -> Result<(), String> {
-    for (index, item) in items.iter().enumerate() {
+/// Nothing empty, and only what is allowed where `allowed` names anything.
+fn items_of(items: &[String], allowed: &[&str]) -> Result<(), String> {
+    for item in items {
         if item.is_empty() {
             return Err("The list must not have empty values".to_owned());
-        }
-        if items[..index].contains(item) {
-            return Err("The list must not have duplicated values".to_owned());
         }
         if !allowed.is_empty() && !allowed.contains(&item.as_str()) {
             return Err(format!("Each value must be one of: {}", allowed.join(", ")));
@@ -249,7 +251,8 @@ mod tests {
             ("+5", Kind::Int, Rule::AtLeast(5), "5"),
             ("-1", Kind::Int, Rule::GzipLevel, "-1"),
             ("1", Kind::Double, Rule::Ratio, "1.0"),
-            ("a , b", Kind::List, Rule::Distinct, "a,b"),
+            ("a , b,a", Kind::List, Rule::NotEmpty, "a,b"),
+            ("0:1,0:1", Kind::List, Rule::ThrottledReplicas, "0:1,0:1"),
             (" ", Kind::List, Rule::ListOf(&["a"]), ""),
             ("*", Kind::List, Rule::ThrottledReplicas, "*"),
             ("0:1, 2:3", Kind::List, Rule::ThrottledReplicas, "0:1,2:3"),
@@ -274,8 +277,7 @@ mod tests {
             ("1.1", Kind::Double, Rule::Ratio, "Value must be between 0 and 1"),
             ("c", Kind::String, Rule::OneOf(&["a", "b"]), "String must be one of: a, b"),
             ("a,c", Kind::List, Rule::ListOf(&["a", "b"]), "Each value must be one of: a, b"),
-            ("a,a", Kind::List, Rule::ListOf(&["a", "b"]), "The list must not have duplicated values"),
-            ("a,,b", Kind::List, Rule::Distinct, "The list must not have empty values"),
+            ("a,,b", Kind::List, Rule::NotEmpty, "The list must not have empty values"),
             ("", Kind::List, Rule::SomeOf(&["a"]), "The list must not be empty"),
         ] {
             let expected = format!("Invalid value {text} for configuration some.key: {allowed}");

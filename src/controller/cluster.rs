@@ -188,8 +188,8 @@ impl Controller {
             let FeatureRange { min, max } = range(name).unwrap_or(FeatureRange { min: 0, max: 0 });
             if !(min..=max).contains(&level) {
                 let message = format!(
-                    "Unable to register because the broker does not support finalized version {level} of {name}. \
-                     The broker wants a version between {min} and {max}, inclusive."
+                    "Unable to register because the broker does not support finalized version {level} of \
+                     {name}. The broker wants a version between {min} and {max}, inclusive."
                 );
                 return Err(Refusal::new(ErrorCode::UnsupportedVersion, message));
             }

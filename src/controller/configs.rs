@@ -2,6 +2,8 @@
 //!
 //! Each resource of a request succeeds or fails by itself.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::image::ResourceType;
 use super::topics::{MAX_VALUE_BYTES, too_long, unknown_name};
 use super::{Controller, Decision, Refusal, names};
@@ -22,11 +24,12 @@ impl Controller {
     ) -> Decision<IncrementalAlterConfigsResponse> {
         let mut records = Vec::new();
         let mut responses = Vec::new();
+        let mut occurrences: BTreeMap<(i8, &str), usize> = BTreeMap::new();
         for resource in &request.resources {
-            let same = |other: &&AlterConfigsResource| {
-                other.resource_type == resource.resource_type && other.resource_name == resource.resource_name
-            };
-            let altered = if request.resources.iter().filter(same).count() > 1 {
+            *occurrences.entry((resource.resource_type, &resource.resource_name)).or_default() += 1;
+        }
+        for resource in &request.resources {
+            let altered = if occurrences[&(resource.resource_type, resource.resource_name.as_str())] > 1 {
                 Err(invalid_request("Each resource must appear at most once."))
             } else {
                 self.alter_resource(resource)
@@ -121,8 +124,9 @@ fn invalid_request(message: impl Into<String>) -> Refusal {
 }
 
 fn check_updates(configs: &[AlterableConfig]) -> Result<(), Refusal> {
-    for (position, config) in configs.iter().enumerate() {
-        if configs[..position].iter().any(|other| other.name == config.name) {
+    let mut names = BTreeSet::new();
+    for config in configs {
+        if !names.insert(config.name.as_str()) {
             return Err(invalid_request("Error due to duplicate config keys"));
         }
         if !(SET..=SUBTRACT).contains(&config.config_operation) {

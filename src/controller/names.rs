@@ -20,8 +20,8 @@ pub enum NameError {
     Long(String),
     /// It has a character that is not allowed.
     #[error(
-        "Topic name is invalid: '{0}' contains one or more characters other than ASCII alphanumerics, '.', '_' \
-         and '-'"
+        "Topic name is invalid: '{0}' contains one or more characters other than ASCII alphanumerics, \
+         '.', '_' and '-'"
     )]
     Characters(String),
 }

@@ -1,5 +1,7 @@
 //! More partitions for a topic.
 
+use std::collections::BTreeMap;
+
 use rand_core::Rng;
 
 use super::placement::{check_manual, manual_record, partition_record, place};
@@ -18,12 +20,12 @@ impl Controller {
     ) -> Decision<CreatePartitionsResponse> {
         let mut records: Vec<MetadataRecord> = Vec::new();
         let mut results = Vec::new();
-        for (position, topic) in request.topics.iter().enumerate() {
-            let same = |other: &&CreatePartitionsTopic| other.name == topic.name;
-            if request.topics[..position].iter().any(|other| other.name == topic.name) {
-                continue;
-            }
-            let added = if request.topics.iter().filter(same).count() > 1 {
+        let mut occurrences: BTreeMap<&str, usize> = BTreeMap::new();
+        request.topics.iter().for_each(|topic| *occurrences.entry(&topic.name).or_default() += 1);
+        for topic in &request.topics {
+            // A name that occurs twice is answered once.
+            let Some(occurrences) = occurrences.remove(topic.name.as_str()) else { continue };
+            let added = if occurrences > 1 {
                 Err(Refusal::new(ErrorCode::InvalidRequest, "Duplicate topic name."))
             } else {
                 self.added_partitions(topic, MAX_RECORDS_PER_REQUEST - records.len(), rng)
@@ -81,7 +83,8 @@ impl Controller {
         };
         if assignments.len() != additional {
             let message = format!(
-                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were specified.",
+                "Attempted to add {additional} additional partition(s), but only {} assignment(s) were \
+                 specified.",
                 assignments.len()
             );
             return Err(Refusal::new(ErrorCode::InvalidReplicaAssignment, message));

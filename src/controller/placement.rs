@@ -4,6 +4,8 @@
 //! of a broker's partitions shift by one with each round, so that not always the same neighbour takes over.
 //! Racks are not looked at yet.
 
+use std::collections::BTreeSet;
+
 use rand_core::Rng;
 
 use super::Refusal;
@@ -95,13 +97,14 @@ pub fn check_manual(
     if replicas.is_empty() {
         return refuse("The manual partition assignment includes an empty replica list.".to_owned());
     }
-    for (position, &id) in replicas.iter().enumerate() {
+    let mut seen = BTreeSet::new();
+    for &id in replicas {
         if image.broker(BrokerId(id)).is_none() {
             return refuse(format!(
                 "The manual partition assignment includes broker {id}, but no such broker is registered."
             ));
         }
-        if replicas[..position].contains(&id) {
+        if !seen.insert(id) {
             return refuse(format!(
                 "The manual partition assignment includes the broker {id} more than once."
             ));

@@ -4,10 +4,11 @@
 //! succeeds goes into one batch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rand_core::Rng;
 
-use super::image::ResourceType;
+use super::image::{ResourceType, TopicImage};
 use super::placement::{check_manual, manual_record, partition_record, place};
 use super::{Controller, Decision, MAX_RECORDS_PER_REQUEST, Refusal, names};
 use crate::config::Texts;
@@ -65,13 +66,15 @@ impl Controller {
         let named = |name: &String| DeleteTopicState { name: Some(name.clone()), topic_id: Uuid::ZERO };
         let states: Vec<DeleteTopicState> =
             request.topics.iter().cloned().chain(request.topic_names.iter().map(named)).collect();
+        let asked = Asked::count(self, &states);
         let mut records = Vec::new();
         let mut responses = Vec::new();
-        for (position, state) in states.iter().enumerate() {
-            if states[..position].contains(state) {
+        let mut answered = BTreeSet::new();
+        for state in &states {
+            if !answered.insert(key_of(state)) {
                 continue;
             }
-            let result = self.find_deletable(state, &states);
+            let result = self.find_deletable(state, &asked);
             if let Ok((_, topic_id)) = result {
                 records.push(RemoveTopicRecord { topic_id }.into());
             }
@@ -80,11 +83,7 @@ impl Controller {
         Decision::atomic(records, DeleteTopicsResponse { throttle_time_ms: 0, responses })
     }
 
-    fn find_deletable(
-        &self,
-        state: &DeleteTopicState,
-        states: &[DeleteTopicState],
-    ) -> Result<(String, Uuid), Refusal> {
+    fn find_deletable(&self, state: &DeleteTopicState, asked: &Asked<'_>) -> Result<(String, Uuid), Refusal> {
         let invalid = |message: &str| Refusal::new(ErrorCode::InvalidRequest, message);
         if !self.settings.delete_topics {
             return Err(Refusal::new(ErrorCode::TopicDeletionDisabled, "Topic deletion is disabled."));
@@ -96,23 +95,51 @@ impl Controller {
             }
             _ => {}
         }
-        if states.iter().filter(|other| *other == state).count() > 1 {
+        if asked.states[&key_of(state)] > 1 {
             let what = if state.name.is_some() { "name" } else { "id" };
             return Err(invalid(&format!("Duplicate topic {what}.")));
         }
-        let find = |state: &DeleteTopicState| match &state.name {
-            Some(name) => self.image().topic_named(name),
-            None => self.image().topic(state.topic_id),
-        };
-        let topic = find(state).ok_or_else(|| match state.name {
+        let topic = self.find_topic(state).ok_or_else(|| match state.name {
             Some(_) => unknown_name(),
             None => Refusal::new(ErrorCode::UnknownTopicId, "This server does not host this topic ID."),
         })?;
-        if states.iter().filter_map(find).filter(|other| other.id == topic.id).count() > 1 {
+        if asked.topics[&topic.id] > 1 {
             return Err(invalid("The topic was supplied by its name and by its id."));
         }
         Ok((topic.name.to_string(), topic.id))
     }
+
+    fn find_topic(&self, state: &DeleteTopicState) -> Option<&Arc<TopicImage>> {
+        match &state.name {
+            Some(name) => self.image().topic_named(name),
+            None => self.image().topic(state.topic_id),
+        }
+    }
+}
+
+/// How often a deletion asks for each topic.
+struct Asked<'a> {
+    /// In the same words.
+    states: BTreeMap<(Option<&'a str>, Uuid), usize>,
+    /// By name or by id.
+    topics: BTreeMap<Uuid, usize>,
+}
+
+impl<'a> Asked<'a> {
+    fn count(controller: &Controller, states: &'a [DeleteTopicState]) -> Self {
+        let mut asked = Self { states: BTreeMap::new(), topics: BTreeMap::new() };
+        for state in states {
+            *asked.states.entry(key_of(state)).or_default() += 1;
+            if let Some(topic) = controller.find_topic(state) {
+                *asked.topics.entry(topic.id).or_default() += 1;
+            }
+        }
+        asked
+    }
+}
+
+fn key_of(state: &DeleteTopicState) -> (Option<&str>, Uuid) {
+    (state.name.as_deref(), state.topic_id)
 }
 
 pub(super) fn unknown_name() -> Refusal {

@@ -281,7 +281,11 @@ pub async fn replace_file<D: Disk>(
 }
 
 /// A small file's content, or `None` if there is no such file.
-pub(super) async fn read_file<D: Disk>(disk: &D, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
+///
+/// # Errors
+///
+/// Those of the disk.
+pub async fn read_file<D: Disk>(disk: &D, path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
     let file = match disk.open(path, OpenMode::Existing).await {
         Err(error) if error.kind == DiskErrorKind::NotFound => return Ok(None),
         file => file?,

@@ -286,6 +286,19 @@ impl<D: Disk> Log<D> {
     }
 }
 
+impl Names {
+    fn are_synced(&self) -> bool {
+        self.synced == self.changed && self.parent_synced
+    }
+
+    /// Takes in a sync of the directory that covers the first `changed` changes, and perhaps one of the
+    /// directory above.
+    fn take_synced(&mut self, changed: u64, parent: bool) {
+        self.synced = self.synced.max(changed);
+        self.parent_synced |= parent;
+    }
+}
+
 impl Shared {
     fn new() -> Self {
         Self {

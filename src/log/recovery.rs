@@ -21,7 +21,9 @@
 //! 5. Checkpoints never name more than was durable when they were written, and are lowered before a log is
 //!    truncated below them. Compaction rewrites only segments that lie wholly below the recovery point: only
 //!    there may offsets be missing between segments.
-//! 6. The indexes of a segment are durable once the recovery point lies past its end. Only if it lies exactly
+//! 6. A loss of power takes the name of the last segment at most, since a segment is created only when the
+//!    names of those before it are durable. So what is missing before the first segment left by retention.
+//! 7. The indexes of a segment are durable once the recovery point lies past its end. Only if it lies exactly
 //!    at the end they may not be, because the end became durable while the segment was active.
 //!
 //! # What is done
@@ -45,7 +47,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::checkpoint::remove_if_exists;
-use super::directory::{FileKind, file_name};
+use super::directory::{FileKind, file_name, temporary_name};
 use super::leftovers::{self, ListedSegment, remove_snapshots_past};
 use super::roll::create_segment;
 use super::scan::Window;
@@ -53,7 +55,7 @@ use super::segment::{Bounds, EntryCounts, Segment, SegmentFiles};
 use super::sync::sync_parent;
 use super::time_index::{self, TimeEntry};
 use super::{Damage, Log, LogConfig, Names, Shared, State, offset_index};
-use crate::env::{Disk, DiskError, File};
+use crate::env::{Disk, DiskError, File, OpenMode};
 use crate::types::{Offset, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN};
 
@@ -115,7 +117,8 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     ///
-    /// [`OpenLogError`]. The directory is then not damaged further, and opening may be tried again.
+    /// [`OpenLogError`]. The directory is then not damaged further, and opening may be tried again. As with all
+    /// that creates files, the future must not be dropped before.
     pub async fn open(
         disk: &D,
         dir: &Path,
@@ -181,7 +184,7 @@ impl<D: Disk> Opening<'_, D> {
     /// Loads the segments in order, up to the first damage, which it returns.
     async fn load(&mut self, listed: &BTreeMap<Offset, ListedSegment>) -> Result<Option<Damage>, DiskError> {
         let recovery_point = self.hints.recovery_point;
-        // The last segment that begins below the recovery point, or the first one (assumption 6).
+        // The last segment that begins below the recovery point, or the first one (assumption 7).
         let scan_from = listed.range(..recovery_point).next_back().or(listed.first_key_value());
         let scan_from = scan_from.map(|(base, _)| *base).filter(|_| !self.hints.clean);
         let nexts = listed.keys().skip(1).map(|next| Some(*next)).chain([None]);
@@ -192,13 +195,11 @@ impl<D: Disk> Opening<'_, D> {
             {
                 return Ok(Some(hole));
             }
-            let files = SegmentFiles::open(self.disk, self.dir, *base, false).await?;
-            let files = Arc::new(files);
-            if !scan && let Some(segment) = self.trust(&files, lengths, next).await? {
+            if !scan && let Some(segment) = self.trust(*base, lengths, next).await? {
                 self.segments.push(segment);
                 continue;
             }
-            let damage = self.scan(&files, lengths.log).await?;
+            let damage = self.scan(*base, lengths.log).await?;
             // Behind a segment that was scanned for its indexes only, compaction may have left a hole.
             if damage.is_none()
                 && !scan
@@ -221,21 +222,21 @@ impl<D: Disk> Opening<'_, D> {
         (base != end).then_some(Damage { file, position: 0, offset: end, reason })
     }
 
-    /// A segment whose files are taken for what they say; `None` if its indexes are implausible.
+    /// A segment whose files are taken for what they say; `None` if its indexes are missing or implausible.
     async fn trust(
         &self,
-        files: &Arc<SegmentFiles<D>>,
+        base: Offset,
         lengths: &ListedSegment,
         next: Option<Offset>,
     ) -> Result<Option<Segment<D>>, DiskError> {
         let Some(entries) = entry_counts(lengths).filter(|_| lengths.log <= i32::MAX as u64) else {
             return Ok(None);
         };
+        let files = Arc::new(SegmentFiles::open(self.disk, self.dir, base, OpenMode::Existing).await?);
         let created = self.hints.now;
         let Some(next) = next else {
-            return Segment::load(Arc::clone(files), lengths.log, entries, created).await;
+            return Segment::load(files, lengths.log, entries, created).await;
         };
-        let base = files.base;
         let mut bounds = Bounds { size: lengths.log, next_offset: next, ..Bounds::empty(base, created) };
         (bounds.offset_entries, bounds.time_entries) = (entries.offset, entries.time);
         if let Some(last) = entries.offset.checked_sub(1) {
@@ -246,23 +247,24 @@ impl<D: Disk> Opening<'_, D> {
         }
         let largest = match entries.time.checked_sub(1) {
             Some(last) => time_index::read_entry(&files.time_index, base, last).await?,
-            None => first_timestamp(files, lengths.log).await?,
+            None => first_timestamp(&files, lengths.log).await?,
         };
         let Some(largest) = largest.filter(|entry| entry.offset < next) else { return Ok(None) };
         (bounds.largest, bounds.last_time_entry) = (largest, largest.timestamp);
-        Ok(Some(Segment { files: Arc::clone(files), bounds }))
+        Ok(Some(Segment { files, bounds }))
     }
 
     /// Checks a segment batch by batch and builds its indexes anew. Its good part joins the segments; what
     /// follows is cut off later, if it may.
-    async fn scan(&mut self, files: &Arc<SegmentFiles<D>>, length: u64) -> Result<Option<Damage>, DiskError> {
+    async fn scan(&mut self, base: Offset, length: u64) -> Result<Option<Damage>, DiskError> {
         self.window.reset();
         self.recovery.rebuilt_indexes += 1;
-        let mut indexes = IndexBuilder::begin(files).await?;
+        let files = Arc::new(self.open_for_scan(base).await?);
+        let mut indexes = IndexBuilder::new(&files);
         let mut bounds = Bounds::empty(files.base, self.hints.now);
         let mut bad = None;
         while bounds.size < length && bad.is_none() {
-            match self.check_batch(files, &bounds, length).await? {
+            match self.check_batch(&files, &bounds, length).await? {
                 Ok(header) => {
                     let due = bounds.account(&header, &self.config);
                     indexes.push(due.offset.map(|entry| entry.encode(files.base)), due.time)?;
@@ -273,11 +275,27 @@ impl<D: Disk> Opening<'_, D> {
         indexes.push(None, bounds.due_time_entry())?;
         indexes.flush()?;
         self.recovery.scanned_bytes += bounds.size;
-        self.to_sync.push(Arc::clone(files));
-        let segment = Segment { files: Arc::clone(files), bounds };
+        self.to_sync.push(Arc::clone(&files));
+        let segment = Segment { files, bounds };
         let damage = bad.map(|reason| segment.damage(self.dir, bounds.size, bounds.next_offset, reason));
         self.segments.push(segment);
         Ok(damage)
+    }
+
+    /// The files of a segment whose indexes are built anew, which get their names once they are complete: half
+    /// an index, left by a crash, would look like a whole one.
+    async fn open_for_scan(&self, base: Offset) -> Result<SegmentFiles<D>, DiskError> {
+        let path = |kind| self.dir.join(file_name(base, kind));
+        let new_path = |kind| self.dir.join(temporary_name(&file_name(base, kind)));
+        Ok(SegmentFiles {
+            base,
+            log: self.disk.open(&path(FileKind::Log), OpenMode::Existing).await?,
+            offset_index: self
+                .disk
+                .open(&new_path(FileKind::OffsetIndex), OpenMode::CreateOrTruncate)
+                .await?,
+            time_index: self.disk.open(&new_path(FileKind::TimeIndex), OpenMode::CreateOrTruncate).await?,
+        })
     }
 
     /// Checks the batch that stands behind `bounds`, and writes it once more if it may not be on the disk yet
@@ -400,6 +418,11 @@ impl<D: Disk> Opening<'_, D> {
     async fn sync(&mut self) -> Result<(), DiskError> {
         for files in &self.to_sync {
             files.sync().await?;
+            for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+                let name = file_name(files.base, kind);
+                let new_path = self.dir.join(temporary_name(&name));
+                self.disk.rename(&new_path, &self.dir.join(name)).await?;
+            }
         }
         if self.changed() {
             self.disk.sync_dir(self.dir).await?;
@@ -458,7 +481,7 @@ async fn first_timestamp<D: Disk>(
     Ok(timestamp.is_ok_and(|timestamp| timestamp < 0).then_some(none))
 }
 
-/// Collects the entries of both indexes and writes them from the files' beginnings.
+/// Collects the entries of both indexes and writes them to their new files.
 struct IndexBuilder<'a, D: Disk> {
     files: &'a SegmentFiles<D>,
     offset: Vec<u8>,
@@ -468,10 +491,8 @@ struct IndexBuilder<'a, D: Disk> {
 }
 
 impl<'a, D: Disk> IndexBuilder<'a, D> {
-    async fn begin(files: &'a SegmentFiles<D>) -> Result<Self, DiskError> {
-        files.offset_index.truncate(0).await?;
-        files.time_index.truncate(0).await?;
-        Ok(Self { files, offset: Vec::new(), offset_at: 0, time: Vec::new(), time_at: 0 })
+    fn new(files: &'a SegmentFiles<D>) -> Self {
+        Self { files, offset: Vec::new(), offset_at: 0, time: Vec::new(), time_at: 0 }
     }
 
     fn push(

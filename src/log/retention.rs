@@ -7,7 +7,7 @@
 //! files get the suffix `.deleted` ([`Retirement::run`]); after `file.delete.delay.ms` they are unlinked
 //! ([`Retired::delete`]). Readers that have the files open read on.
 //!
-//! Crashes: the segments are renamed one by one, oldest first, each made durable before the next. So those
+//! Crashes: the names of the segments that stay are made durable first. Then the others are renamed one by one, oldest first, each made durable before the next. So those
 //! that are left are always a suffix of what was there, without holes, and the log starts where the first of
 //! them does or at the checkpointed log start, whichever is later. Opening a log removes `.deleted` files, and
 //! segments below the checkpointed log start.
@@ -58,6 +58,8 @@ impl<D: Disk> Retirement<D> {
     /// Those of the disk. The log must then be told to [`fail`](Log::fail).
     pub async fn run(self) -> Result<Retired<D>, DiskError> {
         let mut files = Vec::new();
+        // The segment that stays may be new. Without its name the log would have lost where it ends.
+        self.disk.sync_dir(&self.dir).await?;
         for base in self.bases {
             hide_segment(&self.disk, &self.dir, base, &mut files).await?;
             self.disk.sync_dir(&self.dir).await?;

@@ -1,12 +1,17 @@
 //! Rolling: a new active segment.
+//!
+//! Its files are created only once the names of all earlier segments are durable. So a loss of power takes the
+//! name of the last segment at most, and a log whose first segment begins past the checkpointed log start has
+//! lost what is missing to retention, not to the crash.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use super::directory::{FileKind, file_name};
 use super::segment::{Bounds, Segment, SegmentFiles};
+use super::sync::sync_parent;
 use super::{Log, LogError, State};
-use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, File};
+use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, File, OpenMode};
 use crate::types::{Offset, WallMs};
 
 /// What is about to be appended.
@@ -39,18 +44,29 @@ pub struct RollPlan<D: Disk> {
     disk: D,
     dir: Arc<Path>,
     base: Offset,
+    /// The names to sync before, if they are not durable.
+    names: Option<u64>,
 }
 
 /// The outcome of a [`RollPlan`], to be handed to [`Log::finish_roll`].
 #[derive(Debug)]
 pub struct RollTicket<D: Disk> {
     files: Result<SegmentFiles<D>, DiskError>,
+    names: Option<u64>,
 }
 
 impl<D: Disk> RollPlan<D> {
     /// Creates the files of the new segment. The future must not be dropped: the log waits for the ticket.
     pub async fn run(self) -> RollTicket<D> {
-        RollTicket { files: create_segment(&self.disk, &self.dir, self.base).await }
+        RollTicket { files: self.create().await, names: self.names }
+    }
+
+    async fn create(&self) -> Result<SegmentFiles<D>, DiskError> {
+        if self.names.is_some() {
+            self.disk.sync_dir(&self.dir).await?;
+            sync_parent(&self.disk, &self.dir).await?;
+        }
+        create_segment(&self.disk, &self.dir, self.base).await
     }
 }
 
@@ -60,7 +76,8 @@ pub(super) async fn create_segment<D: Disk>(
     dir: &Path,
     base: Offset,
 ) -> Result<SegmentFiles<D>, DiskError> {
-    let files = SegmentFiles::open(disk, dir, base, true).await?;
+    // Not CreateOrTruncate: should this future be dropped, the open may yet happen, when the segment is in use.
+    let files = SegmentFiles::open(disk, dir, base, OpenMode::CreateOrOpen).await?;
     for (file, kind) in [
         (&files.log, FileKind::Log),
         (&files.offset_index, FileKind::OffsetIndex),
@@ -125,7 +142,8 @@ impl<D: Disk> Log<D> {
         self.check_ready()?;
         assert!(self.active.bounds.size > 0, "an empty segment is not rolled");
         self.state = State::Rolling;
-        Ok(RollPlan { disk: self.disk.clone(), dir: Arc::clone(&self.dir), base: self.log_end() })
+        let names = (!self.names.are_synced()).then_some(self.names.changed);
+        Ok(RollPlan { disk: self.disk.clone(), dir: Arc::clone(&self.dir), base: self.log_end(), names })
     }
 
     /// Finishes a roll: the new segment is the active one.
@@ -144,6 +162,9 @@ impl<D: Disk> Log<D> {
         self.check_not_failed()?;
         let files = ticket.files.map_err(|error| self.failing(error))?;
         assert_eq!(files.base, self.log_end(), "nothing is appended during a roll");
+        if let Some(names) = ticket.names {
+            self.names.take_synced(names, true);
+        }
         self.end_time_index()?;
         let bounds = Bounds::empty(files.base, now);
         let old = std::mem::replace(&mut self.active, Segment { files: Arc::new(files), bounds });

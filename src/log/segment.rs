@@ -30,18 +30,14 @@ impl<D: Disk> fmt::Debug for SegmentFiles<D> {
 }
 
 impl<D: Disk> SegmentFiles<D> {
-    /// Opens the files of the segment at `base`, creating those that are missing. A log file is created only
-    /// with `create`; otherwise it must be there.
-    pub(super) async fn open(disk: &D, dir: &Path, base: Offset, create: bool) -> Result<Self, DiskError> {
-        // Never CreateOrTruncate: should this future be dropped, its open may yet happen, when the segment
-        // is in use.
-        let mode = if create { OpenMode::CreateOrOpen } else { OpenMode::Existing };
+    /// Opens the files of the segment at `base`.
+    pub(super) async fn open(disk: &D, dir: &Path, base: Offset, mode: OpenMode) -> Result<Self, DiskError> {
         let path = |kind| dir.join(file_name(base, kind));
         Ok(Self {
             base,
             log: disk.open(&path(FileKind::Log), mode).await?,
-            offset_index: disk.open(&path(FileKind::OffsetIndex), OpenMode::CreateOrOpen).await?,
-            time_index: disk.open(&path(FileKind::TimeIndex), OpenMode::CreateOrOpen).await?,
+            offset_index: disk.open(&path(FileKind::OffsetIndex), mode).await?,
+            time_index: disk.open(&path(FileKind::TimeIndex), mode).await?,
         })
     }
 

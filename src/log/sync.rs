@@ -66,10 +66,13 @@ pub(super) async fn sync_parent<D: Disk>(disk: &D, dir: &Path) -> Result<(), Dis
 impl<D: Disk> Log<D> {
     /// Whether a sync would make anything durable that is not.
     pub fn needs_sync(&self) -> bool {
-        self.durable_end < self.log_end()
-            || !self.unsynced.is_empty()
-            || self.names.synced < self.names.changed
-            || !self.names.parent_synced
+        self.durable_end < self.log_end() || !self.unsynced.is_empty() || !self.names.are_synced()
+    }
+
+    /// Whether segments were rolled that are not durable yet: worth a sync even where appends do not wait for
+    /// one, so that neither they nor what recovery has to read grows.
+    pub fn has_unsynced_segments(&self) -> bool {
+        !self.unsynced.is_empty()
     }
 
     /// What to sync so that everything appended up to now is durable. Usually one file; it allocates only
@@ -102,8 +105,7 @@ impl<D: Disk> Log<D> {
         if plan.generation == self.generation() {
             self.durable_end = self.durable_end.max(plan.end);
             self.unsynced.retain(|files| !plan.whole.iter().any(|synced| Arc::ptr_eq(files, synced)));
-            self.names.synced = self.names.synced.max(plan.names);
-            self.names.parent_synced |= plan.sync_parent;
+            self.names.take_synced(plan.names, plan.sync_parent);
             self.assert_invariants();
         }
         self.durable_end

@@ -96,8 +96,8 @@ impl<D: Disk> Log<D> {
     /// Begins to cut everything from `to` on, or from the beginning of the batch that contains it. `None` if
     /// the log ends at or before `to`. Until it is finished, appends are refused and reads are stale.
     ///
-    /// The checkpointed recovery point and high watermark must already lie at or below `to`: recovery takes a
-    /// log that ends below them for damaged.
+    /// The high watermark lies at or below `to`. The durable end is lowered by this call, and so must be the
+    /// checkpointed recovery point before the plan runs: recovery takes a log that ends below it for damaged.
     ///
     /// # Errors
     ///

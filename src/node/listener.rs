@@ -53,13 +53,19 @@ impl<E: Env> Listener<E> {
         config: ListenerConfig,
     ) -> Result<Self, NetworkError> {
         let socket = env.network().bind(config.address).await?;
+        Ok(Self::serve(env, service, config, socket))
+    }
+
+    /// Has `service` answer what arrives on a socket that is bound already: so a node can tell others where
+    /// it listens before it answers there.
+    pub fn serve<S: Service>(env: &E, service: S, config: ListenerConfig, socket: SocketOf<E>) -> Self {
         let address = socket.local_address();
         let (stop, stopped) = oneshot::channel();
         let (ended_sender, ended) = mpsc::unbounded_channel();
         let acceptor =
             Acceptor { env: env.clone(), service, config, connections: BTreeMap::new(), ended_sender, ended };
         let task = env.spawn("listener", acceptor.run(socket, stopped));
-        Ok(Self { task, address, stop })
+        Self { task, address, stop }
     }
 
     /// Where it listens.

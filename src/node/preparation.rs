@@ -11,7 +11,6 @@ use crate::env::{Clock, Env};
 use crate::log::checkpoint::write_leader_epochs;
 use crate::log::producer_snapshot::{ProducerSnapshotEntry, write_producer_snapshot};
 use crate::partition::SnapshotEntry;
-use crate::types::LeaderEpoch;
 
 /// The preparation of one replica's log.
 pub struct Preparation<E: Env> {

@@ -10,20 +10,24 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
+use super::ReplicaSnapshot;
 use super::directories::LogDirectory;
 use super::flusher::{FlushQueue, FlushState, Flushable};
-use super::preparation::Preparation;
-use crate::config::topic::TopicConfig;
-use crate::env::{Clock, Env, Event};
+use super::preparation::{Preparation, to_file};
+use crate::config::topic::{Durability, TopicConfig};
+use crate::env::{Clock, DiskError, Env, Event};
 use crate::error_code::ErrorCode;
 use crate::log::directory::TopicPartition;
-use crate::log::{Incoming, Log, LogFailure, LogView, Retirement, StampedBatch};
+use crate::log::producer_snapshot::write_producer_snapshot;
+use crate::log::{
+    Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
+};
 use crate::partition::{
     Acks, Advance, AppendRefusal, Applied, Isolation, OffsetBounds, Partition, Position, Positions, Prepared,
-    ReadPlan, ReadRefusal, ReadRequest, Registration, Wait, WaiterId, Waiters,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId, Waiters,
 };
 use crate::types::{LeaderEpoch, LogStart, Offset, PartitionKey, WallMs};
-use crate::wire::batch::{BatchHeader, HEADER_LEN};
+use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType};
 use crate::wire::validate::Validated;
 
 /// The most who may wait for one position of one partition: more than all connections can have in flight.
@@ -225,6 +229,19 @@ impl<E: Env> Replica<E> {
         self.lock().log.size_bytes()
     }
 
+    /// The replica as plain data.
+    pub fn snapshot(&self) -> ReplicaSnapshot {
+        let state = self.lock();
+        ReplicaSnapshot {
+            key: self.key,
+            name: self.name.to_string(),
+            leader_epoch: state.partition.leader_epoch(),
+            positions: state.partition.positions(),
+            durable_end: state.log.durable_end(),
+            path: self.path.clone(),
+        }
+    }
+
     /// Takes in what the controller has registered.
     pub fn apply(&self, registration: &Registration) {
         let mut state = self.lock();
@@ -251,7 +268,7 @@ impl<E: Env> Replica<E> {
     }
 
     /// Takes in the topic's configuration.
-    pub fn configure(&self, config: Arc<TopicConfig>, log_config: crate::log::LogConfig) {
+    pub fn configure(&self, config: Arc<TopicConfig>, log_config: LogConfig) {
         let mut state = self.lock();
         let min_insync_replicas = config.min_insync_replicas as usize;
         state.log.set_config(log_config);
@@ -320,7 +337,7 @@ impl<E: Env> Replica<E> {
         self.want_flush(&mut state);
         drop(state);
         released.tell();
-        let append_time = header.timestamp_type() == crate::wire::batch::TimestampType::LogAppendTime;
+        let append_time = header.timestamp_type() == TimestampType::LogAppendTime;
         let log_append_time = append_time.then_some(WallMs(header.max_timestamp));
         Ok(Ok(Receipt { base_offset, log_append_time, log_start: positions.log_start, pending }))
     }
@@ -464,9 +481,54 @@ impl<E: Env> Replica<E> {
         fail_all(state, AckFailure::Storage)
     }
 
+    /// Takes the replica out of use because its topic is deleted: whoever waits hears that nobody leads here.
+    pub(super) fn close_for_deletion(&self) {
+        let mut state = self.lock();
+        state.partition.fail_storage();
+        let released = fail_all(&mut state, AckFailure::NotLeader);
+        drop(state);
+        released.tell();
+    }
+
+    /// Ends the use of the replica: everything is durable, the producers at the log's end included.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not. The directory must then not be marked as left cleanly.
+    pub(super) async fn close(&self) -> Result<(), LogError> {
+        let (plan, producers, end) = {
+            let mut state = self.lock();
+            let plan = state.log.close()?;
+            (plan, state.partition.producers().snapshot(), state.log.log_end())
+        };
+        let outcome = self.close_files(&plan, &producers, end).await;
+        let mut state = self.lock();
+        match outcome {
+            Ok(()) => {
+                state.log.synced(&plan);
+                Ok(())
+            }
+            Err(error) => {
+                state.log.fail(error.clone());
+                Err(LogError::Failed(error.into()))
+            }
+        }
+    }
+
+    async fn close_files(
+        &self,
+        plan: &SyncPlan<E::Disk>,
+        producers: &[SnapshotEntry],
+        end: Offset,
+    ) -> Result<(), DiskError> {
+        plan.run().await?;
+        let entries: Vec<_> = producers.iter().map(to_file).collect();
+        write_producer_snapshot(self.env.disk(), &self.path, end, &entries).await
+    }
+
     /// Puts the log on the list of what to sync, if there is anything to sync.
     pub(super) fn want_flush(self: &Arc<Self>, state: &mut State<E>) {
-        let counts = state.config.durability == crate::config::topic::Durability::Synced;
+        let counts = state.config.durability == Durability::Synced;
         let wanted = if counts { state.log.needs_sync() } else { state.log.has_unsynced_segments() };
         if wanted && state.flush.want() {
             self.queues.flushes.push(Arc::clone(self));

@@ -8,7 +8,7 @@
 //! {"leaderId":-1,"leaderEpoch":2,"votedId":1,"votedDirectoryId":"J8aAPcfLQt2bqs1JT_rMgQ","data_version":1}
 //! ```
 //!
-//! Version 0 has no `votedDirectoryId` and some fields that nobody reads. Both versions are read, version 1 is
+//! Version 0 has no `votedDirectoryId` and some fields that nobody reads. Both are read, version 1 is
 //! written: it names the directory that voted. Only the first line counts.
 
 use serde::Deserialize;

@@ -27,7 +27,8 @@ fn a_brokers_epoch_is_the_offset_of_its_registration() {
 #[test]
 fn a_new_run_of_a_broker_raises_the_epochs_of_what_it_leads() {
     let mut cluster = Cluster::with_brokers(2);
-    cluster.create(vec![assigned("mine", &[(0, &[1, 2]), (1, &[1, 2])]), assigned("theirs", &[(0, &[2, 1])])]);
+    let mine = assigned("mine", &[(0, &[1, 2]), (1, &[1, 2])]);
+    cluster.create(vec![mine, assigned("theirs", &[(0, &[2, 1])])]);
     let before = cluster.image().clone();
     let decision = cluster.controller.register_broker(&registration(1, 99), cluster.next);
     assert!(decision.atomic);
