@@ -10,6 +10,7 @@ use super::{Failed, PATIENCE, Stop, code_hint};
 use crate::client::Consumer;
 use crate::client::config::{ClientConfig, ConsumerConfig, IsolationLevel, OffsetReset};
 use crate::client::consumer::{ConsumerError, ConsumerRecord, Start, TopicPartition};
+use crate::client::futures::{Either, race};
 use crate::env::Env;
 use crate::types::{Offset, WallMs};
 
@@ -144,11 +145,9 @@ async fn print_records<E: Env>(
     let limit = args.max_messages.unwrap_or(u64::MAX);
     let mut troubled = false;
     while *printed < limit && !(args.exit_at_end && is_at_end(consumer, ends)) {
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let records = tokio::select! {
-            biased;
-            () = &mut terminal.interrupted => return Ok(()),
-            records = consumer.poll(POLL) => records,
+        let records = match race(&mut terminal.interrupted, consumer.poll(POLL)).await {
+            Either::First(()) => return Ok(()),
+            Either::Second(records) => records,
         };
         let records = records.map_err(|error| Failed { error: error.to_string(), hint: None })?;
         for record in &records {
@@ -277,7 +276,10 @@ mod tests {
         assert_eq!(start(&args("t").unwrap()), Start::Latest);
         assert_eq!(start(&args("t --from-beginning").unwrap()), Start::Earliest);
         assert_eq!(start(&args("t --offset 5 --partition 0").unwrap()), Start::Offset(Offset(5)));
-        assert_eq!(start(&args("t --from-timestamp 1970-01-02").unwrap()), Start::Timestamp(WallMs(86_400_000)));
+        assert_eq!(
+            start(&args("t --from-timestamp 1970-01-02").unwrap()),
+            Start::Timestamp(WallMs(86_400_000))
+        );
         for wrong in ["t --offset 5", "t --from-beginning --offset 5 --partition 0", "t --offset -1", ""] {
             assert!(args(wrong).is_err(), "{wrong}");
         }

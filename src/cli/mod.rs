@@ -172,9 +172,7 @@ impl From<AdminError> for Failed {
         let hint = match &error {
             AdminError::Refused { error, .. } => code_hint(*error).map(str::to_owned),
             AdminError::Unreachable(text) => connection_hint(text),
-            AdminError::Unknown(_) => {
-                Some("look at `ottla topics list` before you try again".to_owned())
-            }
+            AdminError::Unknown(_) => Some("look at `ottla topics list` before you try again".to_owned()),
             AdminError::Unsupported(_) | AdminError::Bootstrap(_) => None,
         };
         Self { error: error.to_string(), hint }

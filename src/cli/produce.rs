@@ -13,6 +13,7 @@ use super::terminal::Terminal;
 use super::{Failed, PATIENCE, Stop};
 use crate::client::admin::AdminError;
 use crate::client::config::{Acks, ClientConfig, ProducerConfig};
+use crate::client::futures::{Either, race};
 use crate::client::producer::{Delivery, DeliveryError, Outcome, Producer, ProducerRecord};
 use crate::client::{Admin, producer};
 use crate::env::{Clock, Env};
@@ -60,8 +61,8 @@ pub(super) async fn run<E: Env>(
         batch_size: 64 << 10,
         ..ProducerConfig::default()
     };
-    let producer = Producer::new(env, config, 0)
-        .map_err(|error| Failed { error: error.to_string(), hint: None })?;
+    let producer =
+        Producer::new(env, config, 0).map_err(|error| Failed { error: error.to_string(), hint: None })?;
     let mut progress = Progress::new(env.clock().now());
     let ended = send_lines(env, &producer, args, terminal, &mut progress).await;
     producer.flush().await;
@@ -92,7 +93,9 @@ async fn check_topic<E: Env>(
             _ => Ok(()),
         },
         Some((_, Err(AdminError::Refused { error: ErrorCode::UnknownTopicOrPartition, .. }))) => {
-            terminal.say(&format!("topic {} does not exist: asking the cluster to create it", args.topic)).await;
+            terminal
+                .say(&format!("topic {} does not exist: asking the cluster to create it", args.topic))
+                .await;
             Ok(())
         }
         Some((_, Err(error))) => Err(error.into()),
@@ -112,11 +115,9 @@ async fn send_lines<E: Env>(
     for number in 1.. {
         line.clear();
         let Terminal { stdin, interrupted, .. } = terminal;
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let read = tokio::select! {
-            biased;
-            () = interrupted => return Ok(()),
-            read = stdin.read_until(b'\n', &mut line) => read,
+        let read = match race(interrupted, stdin.read_until(b'\n', &mut line)).await {
+            Either::First(()) => return Ok(()),
+            Either::Second(read) => read,
         };
         let read =
             read.map_err(|error| Failed { error: format!("cannot read stdin: {error}"), hint: None })?;

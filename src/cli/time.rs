@@ -34,8 +34,7 @@ fn parse_date(text: &str) -> Option<i64> {
         plain.then(|| text.parse().ok()).flatten()
     };
     let mut date = date.splitn(3, '-');
-    let (year, month, day) =
-        (number(date.next()?, 4)?, number(date.next()?, 2)?, number(date.next()?, 2)?);
+    let (year, month, day) = (number(date.next()?, 4)?, number(date.next()?, 2)?, number(date.next()?, 2)?);
     let mut time = time.splitn(3, ':');
     let (hour, minute, second) =
         (number(time.next()?, 2)?, number(time.next()?, 2)?, number(time.next()?, 2)?);

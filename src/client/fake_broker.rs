@@ -15,12 +15,8 @@ use crate::wire::batch::{BatchHeader, HEADER_LEN, increment_sequence, stamp};
 use crate::wire::frame::{FrameDecoder, encode_response};
 use crate::wire::header::RequestHeader;
 use crate::wire::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use crate::wire::messages::create_topics::{
-    CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse,
-};
-use crate::wire::messages::delete_topics::{
-    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
-};
+use crate::wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
+use crate::wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
 use crate::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
 };
@@ -62,12 +58,14 @@ pub(crate) struct State {
     pub(crate) refuse_produce: Option<ErrorCode>,
 }
 
+/// A producer's epoch, its last number, and the numbers and offsets of its batches.
+type Known = (i16, i32, Vec<(i32, i64)>);
+
 #[derive(Default)]
 struct Log {
     batches: Vec<Bytes>,
     end: i64,
-    /// Producer to epoch, last number, and the numbers and offsets of its last batches.
-    producers: BTreeMap<i64, (i16, i32, Vec<(i32, i64)>)>,
+    producers: BTreeMap<i64, Known>,
 }
 
 impl FakeBroker {
@@ -278,9 +276,8 @@ impl State {
                 if asked.fetch_offset > log.end {
                     data.error_code = ErrorCode::OffsetOutOfRange.code();
                 }
-                let later = |batch: &&Bytes| {
-                    BatchHeader::parse(batch).unwrap().last_offset().0 >= asked.fetch_offset
-                };
+                let later =
+                    |batch: &&Bytes| BatchHeader::parse(batch).unwrap().last_offset().0 >= asked.fetch_offset;
                 let batches: Vec<Bytes> = log.batches.iter().filter(later).take(3).cloned().collect();
                 data.records = Some(Bytes::from(batches.concat()));
                 data

@@ -14,7 +14,7 @@ mod cluster;
 pub mod config;
 pub mod connection;
 pub mod consumer;
-mod futures;
+pub(crate) mod futures;
 pub mod metadata;
 pub mod partitioner;
 pub mod producer;

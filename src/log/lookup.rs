@@ -110,7 +110,7 @@ impl<D: Disk> LogView<D> {
         window.reset();
         let Some(entry) = entry else { return Ok(0) };
         match segment.locate(entry.offset, window).await.map_err(bad)? {
-            Some((position, header)) if names(&entry, &header) => Ok(position),
+            Some(found) if names(&entry, &found.header) => Ok(found.position),
             _ => Ok(0),
         }
     }
@@ -148,14 +148,14 @@ impl<D: Disk> LogView<D> {
         let largest = segment.bounds.largest;
         if (self.log_start()..upper).contains(&largest.offset)
             && let Some(found) = segment.locate(largest.offset, window).await.map_err(bad)?
-            && names(&largest, &found.1)
+            && names(&largest, &found.header)
         {
-            return Ok(Some(found));
+            return Ok(Some((found.position, found.header)));
         }
         let first = segment.locate(self.log_start(), window).await.map_err(bad)?;
-        let Some((position, _)) = first else { return Ok(None) };
+        let Some(first) = first else { return Ok(None) };
         let (log, size) = (&segment.files.log, segment.bounds.size);
-        let mut scan = HeaderScan::new(log, window, position, size, segment.base());
+        let mut scan = HeaderScan::new(log, window, first.position, size, first.due);
         let mut best: Option<(u64, BatchHeader)> = None;
         while let Some((position, header)) = scan.next().await.map_err(bad)? {
             if header.base_offset >= upper {

@@ -11,7 +11,7 @@ use super::segment::Segment;
 use super::view::LogView;
 use crate::env::{Disk, DiskError, File};
 use crate::types::Offset;
-use crate::wire::batch::{BatchHeader, HEADER_LEN};
+use crate::wire::batch::{BatchHeader, HEADER_LEN, verify_crc};
 
 /// How much to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,42 +97,45 @@ impl<D: Disk> LogView<D> {
         }
         let mut buffer = pool.take();
         let mut index = self.segment_index(from);
-        let mut position = self.find(self.segment(index), from, &mut buffer).await?;
-        let mut reading = Reading { limits, buffer, next_offset: from };
+        let (mut position, due) = self.find(self.segment(index), from, &mut buffer).await?;
+        let mut reading = Reading { limits, from, buffer, due, end: due };
         loop {
             let segment = self.segment(index);
+            reading.enter(segment);
             position = self.fill(segment, position, &mut reading).await?;
             if position < segment.bounds.size || index == self.sealed.len() {
                 break;
             }
             (index, position) = (index + 1, 0);
         }
-        if reading.next_offset > from {
-            let (generation, segment) = (self.generation(), self.segment(index).base());
-            self.shared.hints.put(Hint { generation, offset: reading.next_offset, segment, position });
+        if reading.buffer.bytes.is_empty() {
+            return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from });
         }
-        Ok(ReadBatches { next_offset: reading.next_offset, bytes: reading.buffer.into_bytes() })
+        let (generation, segment) = (self.generation(), self.segment(index).base());
+        self.shared.hints.put(Hint { generation, offset: reading.due, segment, position });
+        Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.into_bytes() })
     }
 
-    /// The position of the first batch in `segment` that ends at or after `from`; its end if there is none.
+    /// The position of the first batch in `segment` that ends at or after `from`, or the segment's end; and the
+    /// smallest offset that a batch there may begin with.
     async fn find(
         &self,
         segment: &Segment<D>,
         from: Offset,
         scratch: &mut PooledBuffer,
-    ) -> Result<u64, ReadError> {
+    ) -> Result<(u64, Offset), ReadError> {
         if segment.base() >= from {
-            return Ok(0);
+            return Ok((0, segment.base()));
         }
         if let Some(position) = self.shared.hints.take(self.generation(), segment.base(), from) {
-            return Ok(position);
+            return Ok((position, from));
         }
         let mut window = Window::new(std::mem::take(&mut scratch.bytes), HEADER_CHUNK);
         let found = segment.locate(from, &mut window).await;
         scratch.bytes = window.into_buffer();
         scratch.bytes.clear();
         let found = found.map_err(|error| self.read_error(segment, error))?;
-        Ok(found.map_or(segment.bounds.size, |(position, _)| position))
+        Ok(found.map_or((segment.bounds.size, from), |found| (found.position, found.due)))
     }
 
     /// Takes batches of one segment from `position` on, and returns the position behind the last of them: the
@@ -145,14 +148,14 @@ impl<D: Disk> LogView<D> {
     ) -> Result<u64, ReadError> {
         let rest = usize::try_from(segment.bounds.size - position).expect("a segment is smaller than 2 GiB");
         let start = reading.buffer.bytes.len();
-        let room = reading.limits.max_bytes.saturating_sub(start);
+        let room = reading.limits.max_bytes.saturating_sub(start).saturating_add(PEEK);
         self.extend(segment, position, room.min(rest), reading).await?;
         let mut taken = 0;
         loop {
             let at = position + taken as u64;
             let step = reading
                 .step(start + taken, rest - taken)
-                .map_err(|reason| self.corrupt(segment, at, reading.next_offset, reason))?;
+                .map_err(|reason| self.corrupt(segment, at, reading.due, reason))?;
             match step {
                 Step::Batch(size) => taken += size,
                 // Only for the very first batch, so that the buffer holds nothing else.
@@ -178,18 +181,24 @@ impl<D: Disk> LogView<D> {
         let read = segment.files.log.read_at(position, length, &mut reading.buffer.bytes).await?;
         if read < length {
             let reason = format!("the file ends {} bytes early", length - read);
-            return Err(self.corrupt(segment, position + read as u64, reading.next_offset, reason));
+            return Err(self.corrupt(segment, position + read as u64, reading.due, reason));
         }
         Ok(())
     }
 }
 
+/// How much to read behind the last batch: the base offset of the next.
+const PEEK: usize = 8;
+
 /// A read under way.
 struct Reading {
     limits: ReadLimits,
+    from: Offset,
     buffer: PooledBuffer,
-    /// The offset after the last batch taken.
-    next_offset: Offset,
+    /// The smallest offset that the next batch may begin with: the one after the last batch.
+    due: Offset,
+    /// Where the segment ends.
+    end: Offset,
 }
 
 /// What to do about the bytes behind the last batch taken.
@@ -203,6 +212,12 @@ enum Step {
 }
 
 impl Reading {
+    /// Goes on with a segment.
+    fn enter<D: Disk>(&mut self, segment: &Segment<D>) {
+        self.due = self.due.max(segment.base());
+        self.end = segment.bounds.next_offset;
+    }
+
     /// Looks at the batch at `at` in the buffer; `left` bytes of the segment begin there, of which the buffer
     /// may hold less.
     fn step(&mut self, at: usize, left: usize) -> Result<Step, String> {
@@ -210,7 +225,8 @@ impl Reading {
             return Ok(Step::Stop);
         }
         let part = &self.buffer.bytes[at..];
-        let more = |bytes| if at == 0 && self.limits.at_least_one { Step::More(bytes) } else { Step::Stop };
+        let first = at == 0 && self.limits.at_least_one;
+        let more = |bytes| if first { Step::More(bytes) } else { Step::Stop };
         if left < HEADER_LEN {
             return Err("the segment ends inside a batch's header".to_owned());
         }
@@ -222,20 +238,40 @@ impl Reading {
         if size > left {
             return Err(format!("the batch claims {size} bytes, {left} are left"));
         }
-        if header.base_offset >= self.limits.upper {
+        header.check_values().map_err(|error| error.to_string())?;
+        let next = part.get(size..size + PEEK);
+        self.check_offsets(at, &header, next)?;
+        if header.base_offset >= self.limits.upper || (at + size > self.limits.max_bytes && !first) {
             return Ok(Step::Stop);
         }
-        if part.len() < size {
-            return Ok(more(size));
+        let wanted = size.saturating_add(PEEK).min(left);
+        if part.len() < wanted {
+            return Ok(more(wanted));
         }
-        let header = BatchHeader::verify(&part[..size]).map_err(|error| error.to_string())?;
-        // The first batch may begin before the offset asked for; it ends after it.
-        if at > 0 {
-            check_order(&header, self.next_offset)?;
-        } else if header.last_offset() < self.next_offset {
+        verify_crc(&part[..size]).map_err(|error| error.to_string())?;
+        self.due = header.next_offset();
+        Ok(Step::Batch(size))
+    }
+
+    /// Checks the base offset, which no CRC covers, by what lies around the batch.
+    fn check_offsets(&self, at: usize, header: &BatchHeader, next: Option<&[u8]>) -> Result<(), String> {
+        check_order(header, self.due)?;
+        if at == 0 && header.last_offset() < self.from {
             return Err(format!("the batch ends at offset {}", header.last_offset()));
         }
-        self.next_offset = header.next_offset();
-        Ok(Step::Batch(size))
+        if header.next_offset() > self.end {
+            return Err(format!("the batch ends at offset {}, past the segment", header.last_offset()));
+        }
+        // Behind a gap, which compaction leaves, a batch may be out of its place. Else the next one is.
+        let Some(next) = next.filter(|_| header.base_offset > self.due) else { return Ok(()) };
+        let next = Offset(i64::from_be_bytes(next.try_into().expect("it is this long")));
+        if next < header.next_offset() {
+            return Err(format!(
+                "the batch has offsets {} to {}, the next one begins at {next}",
+                header.base_offset,
+                header.last_offset()
+            ));
+        }
+        Ok(())
     }
 }

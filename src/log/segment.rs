@@ -181,12 +181,12 @@ impl<D: Disk> Segment<D> {
         Damage { file: dir.join(file_name(self.base(), FileKind::Log)), position, offset, reason }
     }
 
-    /// The first batch that ends at or after `target`, and its position.
+    /// The first batch that ends at or after `target`.
     pub(super) async fn locate(
         &self,
         target: Offset,
         window: &mut Window,
-    ) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+    ) -> Result<Option<Located>, ScanError> {
         let base = self.base();
         let hint =
             offset_index::lookup(&self.files.offset_index, base, self.bounds.offset_entries, target).await?;
@@ -205,7 +205,7 @@ impl<D: Disk> Segment<D> {
         entry: OffsetEntry,
         target: Offset,
         window: &mut Window,
-    ) -> Result<Option<Option<(u64, BatchHeader)>>, ScanError> {
+    ) -> Result<Option<Option<Located>>, ScanError> {
         if entry.position >= self.bounds.size {
             return Ok(None);
         }
@@ -213,7 +213,7 @@ impl<D: Disk> Segment<D> {
         let first = HeaderScan::new(&self.files.log, window, entry.position, size, self.base()).next().await;
         match first {
             Ok(Some((_, header))) if header.last_offset() == entry.offset => {
-                Ok(Some(self.walk(entry.position, self.base(), target, window).await?))
+                Ok(Some(self.walk(entry.position, header.base_offset, target, window).await?))
             }
             Err(ScanError::Disk(error)) => Err(error.into()),
             _ => Ok(None),
@@ -226,12 +226,14 @@ impl<D: Disk> Segment<D> {
         expected: Offset,
         target: Offset,
         window: &mut Window,
-    ) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+    ) -> Result<Option<Located>, ScanError> {
+        let mut due = expected;
         let mut scan = HeaderScan::new(&self.files.log, window, position, self.bounds.size, expected);
         while let Some((position, header)) = scan.next().await? {
             if header.last_offset() >= target {
-                return Ok(Some((position, header)));
+                return Ok(Some(Located { position, header, due }));
             }
+            due = header.next_offset();
         }
         Ok(None)
     }
@@ -265,6 +267,15 @@ impl<D: Disk> Segment<D> {
             Err(ScanError::Disk(error)) => Err(error),
         }
     }
+}
+
+/// A batch that was looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Located {
+    pub(super) position: u64,
+    pub(super) header: BatchHeader,
+    /// The offset after the batch before it.
+    pub(super) due: Offset,
 }
 
 impl Bounds {

@@ -60,13 +60,13 @@ impl<D: Disk> TruncatePlan<D> {
         let Segment { files, bounds } = &self.cut;
         let found = self.cut.locate(self.to, &mut window).await?;
         let (size, end) = match found {
-            Some((position, header)) => (position, header.base_offset),
+            Some(found) => (found.position, found.due),
             None => (bounds.size, bounds.next_offset),
         };
         if size < bounds.size {
             files.log.truncate(size).await?;
         }
-        // Entries stand for a batch by its last offset, so those of batches that were cut lie at or past `end`.
+        // Entries stand for a batch by its last offset, so those of batches that were cut lie past `end`.
         let entries = EntryCounts {
             offset: offset_index::entries_below(&files.offset_index, files.base, bounds.offset_entries, end)
                 .await?,

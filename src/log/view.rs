@@ -81,9 +81,9 @@ impl<D: Disk> LogView<D> {
         let first = self.segment_index(from);
         for segment in (first..=self.sealed.len()).map(|index| self.segment(index)) {
             let bad = |error| self.read_error(segment, error);
-            let Some((position, _)) = segment.locate(from, &mut window).await.map_err(bad)? else { continue };
+            let Some(first) = segment.locate(from, &mut window).await.map_err(bad)? else { continue };
             let (log, size) = (&segment.files.log, segment.bounds.size);
-            let mut scan = HeaderScan::new(log, &mut window, position, size, segment.base());
+            let mut scan = HeaderScan::new(log, &mut window, first.position, size, first.due);
             while let Some((_, header)) = scan.next().await.map_err(bad)? {
                 visit(&header);
             }
