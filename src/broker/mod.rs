@@ -47,7 +47,7 @@ use crate::node::context::RequestContext;
 use crate::node::housekeeping::Housekeeping;
 use crate::node::metadata::Metadata;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
-use crate::types::{BrokerEpoch, BrokerId, Uuid};
+use crate::types::{BrokerEpoch, BrokerId};
 use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
 use crate::wire::{ApiKey, DecodeError, Reader, Request};

@@ -523,6 +523,24 @@ fn r7_latest_is_not_known_before_the_high_watermark_reaches_the_epoch() {
 }
 
 #[test]
+fn kip_320_the_log_start_is_told_with_its_epoch() {
+    let entries = [(2, 0), (5, 10)];
+    let entries =
+        entries.map(|(epoch, start)| EpochEntry { epoch: LeaderEpoch(epoch), start_offset: Offset(start) });
+    let epochs = EpochCache::from_entries(entries.to_vec()).unwrap();
+    let recovered = Recovered { epochs, ..recovered(0, 20, 20) };
+    let mut partition = Partition::open(config(Counting::WhenSynced, 1), recovered);
+    lead(&mut partition, 6);
+    let first = |partition: &Partition| {
+        let bounds = partition.offset_bounds(ANY_EPOCH, Isolation::ReadUncommitted).unwrap();
+        (bounds.log_start, bounds.log_start_epoch)
+    };
+    assert_eq!(first(&partition), (LogStart(Offset(0)), LeaderEpoch(2)));
+    let _ = partition.raise_log_start(Offset(12)).unwrap();
+    assert_eq!(first(&partition), (LogStart(Offset(12)), LeaderEpoch(5)));
+}
+
+#[test]
 fn kafka_5634_the_log_start_does_not_pass_the_high_watermark() {
     let mut partition = sole_leader(Counting::WhenSynced);
     append(&mut partition, &batch(9), Acks::All).unwrap();
