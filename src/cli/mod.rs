@@ -4,8 +4,10 @@
 //! [`terminal`]. Results go to stdout, everything said about them to stderr, so that pipes carry data only.
 //! A command ends with 0 if all went well, with 1 if anything did not, and says then what to do about it.
 
+pub mod broker;
 mod consume;
 mod produce;
+pub mod storage;
 mod table;
 pub mod terminal;
 mod time;
