@@ -194,6 +194,3 @@ fn code_hint(code: ErrorCode) -> Option<&'static str> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

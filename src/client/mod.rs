@@ -24,8 +24,3 @@ pub use admin::Admin;
 pub use config::{ClientConfig, ConsumerConfig, ProducerConfig};
 pub use consumer::Consumer;
 pub use producer::{Producer, ProducerRecord};
-
-#[cfg(test)]
-pub(crate) mod fake_broker;
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,7 @@
 //! broker it is connected to, and hands out what [`ProducerCore::take_done`] returns. What one partition
 //! promises stands in [`lane`](super::lane).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
@@ -13,10 +13,10 @@ use rand_chacha::ChaCha8Rng;
 use super::batch::{Encoder, record_size};
 use super::lane::{Aftermath, BatchId, Done, Entry, Identity, Lane, Next, Rules, Setback, Token};
 use super::outcome::{DeliveryError, Failure, Outcome};
+use super::topic::Topic;
 use super::{Acks, ProducerConfig, ProducerRecord};
 use crate::client::backoff::Backoff;
 use crate::client::metadata::{Metadata, code};
-use crate::client::partitioner::{Sticky, partition_of_key};
 use crate::error_code::ErrorCode;
 use crate::types::{BrokerId, LeaderEpoch, Mono, ProducerEpoch, ProducerId, Uuid, WallMs};
 use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -83,14 +83,6 @@ enum IdentityState {
     Wanted { not_before: Mono, failures: u32 },
     Asked { failures: u32 },
     Known(Identity),
-}
-
-#[derive(Debug, Default)]
-struct Topic {
-    /// Records whose partition is not decided: nothing is known of the topic yet.
-    unplaced: VecDeque<(Option<i32>, Entry)>,
-    sticky: Sticky,
-    lanes: BTreeMap<i32, Lane>,
 }
 
 #[derive(Debug)]
@@ -553,78 +545,6 @@ impl ProducerCore {
         };
         let not_before = now + self.backoff.pause(failures, &mut self.rng);
         self.identity = IdentityState::Wanted { not_before, failures: failures.saturating_add(1) };
-    }
-}
-
-impl Topic {
-    /// Puts records into lanes, in order, as far as their partition can be decided.
-    fn place(
-        &mut self,
-        metadata: &Metadata,
-        name: &str,
-        rules: &Rules,
-        rng: &mut ChaCha8Rng,
-        done: &mut Done,
-    ) {
-        if self.unplaced.is_empty() {
-            return;
-        }
-        let Some(known) = metadata.topic(name) else { return };
-        if !known.error.is_none() && !known.error.is_retriable() {
-            for (_, entry) in self.unplaced.drain(..) {
-                done.push((entry.token, Err(DeliveryError::NotWritten(Failure::code(known.error)))));
-            }
-            return;
-        }
-        let count = i32::try_from(known.partitions.len()).expect("the wire counts partitions in an i32");
-        if count == 0 {
-            return;
-        }
-        let available = known.available();
-        let mut waiting = VecDeque::new();
-        for (explicit, entry) in self.unplaced.drain(..) {
-            let partition = match (explicit, &entry.record.key) {
-                (Some(explicit), _) if !known.partitions.contains_key(&explicit) => {
-                    waiting.push_back((Some(explicit), entry));
-                    continue;
-                }
-                (Some(explicit), _) => explicit,
-                (None, Some(key)) => partition_of_key(key, count),
-                (None, None) => self.sticky.choose(&available, count, rng),
-            };
-            let lane = self.lanes.entry(partition).or_insert_with(|| Lane::new(partition));
-            if lane.push(entry, rules) {
-                self.sticky.batch_closed(partition);
-            }
-        }
-        self.unplaced = waiting;
-    }
-
-    fn expire_unplaced(
-        &mut self,
-        now: Mono,
-        config: &ProducerConfig,
-        metadata: &Metadata,
-        name: &str,
-        done: &mut Done,
-    ) {
-        while let Some((partition, entry)) = self.unplaced.front()
-            && entry.created + config.max_block <= now
-        {
-            let known = metadata.topic(name);
-            let text = match (partition, known) {
-                (Some(partition), Some(known)) if known.error.is_none() => {
-                    format!(
-                        "topic {name} has {} partitions, none with index {partition}",
-                        known.partitions.len()
-                    )
-                }
-                (_, Some(known)) if !known.error.is_none() => format!("topic {name}: {}", known.error),
-                _ => format!("no metadata of topic {name}"),
-            };
-            done.push((entry.token, Err(DeliveryError::NotWritten(Failure::TimedOut(Some(text))))));
-            self.unplaced.pop_front();
-        }
     }
 }
 

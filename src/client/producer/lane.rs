@@ -283,9 +283,7 @@ impl Lane {
         let numbered = &mut self.window[index];
         assert!(!numbered.is_waiting(), "what waits has no attempt to fail");
         numbered.state = State::Waiting { not_before };
-        if self.gap || matches!(setback, Setback::Refused { .. }) {
-            self.not_before = self.not_before.max(not_before);
-        }
+        let queued = self.queue.len();
         let mut new_identity = false;
         match setback {
             Setback::NotSent(failure) => {
@@ -308,6 +306,9 @@ impl Lane {
             self.give_up(index, rules, done);
         }
         new_identity |= self.settle(rules, done);
+        if self.queue.len() > queued {
+            self.not_before = not_before;
+        }
         Aftermath { new_identity }
     }
 

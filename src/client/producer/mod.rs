@@ -8,7 +8,7 @@
 //!  Delivery    <------------------- take_done
 //! ```
 //!
-//! [`core`] and [`lane`] decide; [`driver`] owns the connections. The producer is idempotent unless the options
+//! [`core`] (with `topic`, `batch`) and [`lane`] decide; [`driver`] owns the connections. The producer is idempotent unless the options
 //! say otherwise.
 
 mod batch;
@@ -16,6 +16,7 @@ pub mod core;
 mod driver;
 pub mod lane;
 mod outcome;
+mod topic;
 
 pub use self::core::ProducerCore;
 pub use driver::{Delivery, Producer, ProducerError};

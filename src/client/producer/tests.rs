@@ -510,6 +510,31 @@ fn what_follows_a_refused_batch_goes_on_in_the_next_epoch() {
 }
 
 #[test]
+fn nothing_overtakes_a_batch_that_waits_to_be_sent_again() {
+    let mut world = World::new(config(), 1, 2);
+    world.send(Some(0));
+    world.pass(Duration::from_secs(2));
+    world.settle();
+    for _ in 0..2 {
+        world.send(Some(0));
+        world.pump();
+    }
+    world.process(0, Fate::Refused(ErrorCode::NotEnoughReplicas));
+    world.process(0, Fate::Normal);
+    world.deliver(0);
+    world.deliver(0);
+    world.send(Some(0));
+    world.pump();
+    assert!(world.connections[&0].requests.is_empty(), "the first waits, and the third behind it");
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.connections[&0].requests.len(), 1, "the first goes alone");
+    world.settle();
+    world.heal();
+    assert_eq!(world.logs[0].values, [0, 1, 2, 3]);
+    assert_eq!(world.logs[0].producers.values().next().unwrap().epoch, 0, "no number was given twice");
+}
+
+#[test]
 fn what_may_be_written_never_gets_another_number() {
     let mut world = World::new(config(), 1, 2);
     world.send(Some(0));

@@ -1,5 +1,6 @@
 //! A broker for tests of the drivers: real sockets, one node, logs in memory, deduplication by number; and
 //! connections that it cuts before or after it has carried out a request.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,32 +8,32 @@ use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::env::tokio::TokioEnv;
-use crate::env::{Env, Listener, Network, ReadHalf, Stream, WriteHalf};
-use crate::error_code::ErrorCode;
-use crate::types::{LeaderEpoch, Offset, Uuid};
-use crate::wire::batch::{BatchHeader, HEADER_LEN, increment_sequence, stamp};
-use crate::wire::frame::{FrameDecoder, encode_response};
-use crate::wire::header::RequestHeader;
-use crate::wire::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
-use crate::wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
-use crate::wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
-use crate::wire::messages::describe_configs::{
+use ottla::env::tokio::TokioEnv;
+use ottla::env::{Env, Listener, Network, ReadHalf, Stream, WriteHalf};
+use ottla::error_code::ErrorCode;
+use ottla::types::{LeaderEpoch, Offset, Uuid};
+use ottla::wire::batch::{BatchHeader, HEADER_LEN, increment_sequence, stamp};
+use ottla::wire::frame::{FrameDecoder, encode_response};
+use ottla::wire::header::RequestHeader;
+use ottla::wire::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use ottla::wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
+use ottla::wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
+use ottla::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
 };
-use crate::wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
-use crate::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-use crate::wire::messages::list_offsets::{
+use ottla::wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
+use ottla::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use ottla::wire::messages::list_offsets::{
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopicResponse,
 };
-use crate::wire::messages::metadata::{
+use ottla::wire::messages::metadata::{
     MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
     MetadataResponseTopic,
 };
-use crate::wire::messages::produce::{
+use ottla::wire::messages::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
-use crate::wire::{ApiKey, Message, Reader, Request};
+use ottla::wire::{ApiKey, Message, Reader, Request};
 
 const NODE: i32 = 1;
 const LEADER_EPOCH: i32 = 5;

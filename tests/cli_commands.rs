@@ -1,4 +1,8 @@
 //! Whole commands, from the command line to what they print, against a broker of the tests.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[path = "support/fake_broker.rs"]
+mod fake_broker;
 
 use std::io;
 use std::pin::Pin;
@@ -9,12 +13,12 @@ use std::time::Duration;
 use clap::Parser as _;
 use tokio::io::AsyncWrite;
 
-use super::terminal::Terminal;
-use super::{Command, Connect, run};
-use crate::client::fake_broker::FakeBroker;
-use crate::env::tokio::TokioEnv;
-use crate::env::{Clock as _, Env as _};
-use crate::error_code::ErrorCode;
+use fake_broker::FakeBroker;
+use ottla::cli::terminal::Terminal;
+use ottla::cli::{Command, Connect, run};
+use ottla::env::tokio::TokioEnv;
+use ottla::env::{Clock as _, Env as _};
+use ottla::error_code::ErrorCode;
 
 #[derive(clap::Parser)]
 struct Line {

@@ -1,18 +1,22 @@
 //! The drivers over real sockets, against a broker that cuts connections.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[path = "support/fake_broker.rs"]
+mod fake_broker;
 
 use std::time::Duration;
 
-use super::admin::{Admin, AdminError, ConfigResource, NewTopic};
-use super::config::{Acks, ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig};
-use super::consumer::{Consumer, Start, TopicPartition};
-use super::fake_broker::FakeBroker;
-use super::producer::{DeliveryError, Failure, Producer, ProducerRecord};
-use crate::env::tokio::TokioEnv;
-use crate::env::{Clock as _, Env as _};
-use crate::error_code::ErrorCode;
-use crate::types::Offset;
-use crate::wire::ApiKey;
-use crate::wire::compression::Compression;
+use fake_broker::FakeBroker;
+use ottla::client::admin::{Admin, AdminError, ConfigResource, NewTopic};
+use ottla::client::config::{Acks, ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig};
+use ottla::client::consumer::{Consumer, Start, TopicPartition};
+use ottla::client::producer::{DeliveryError, Failure, Producer, ProducerRecord};
+use ottla::env::tokio::TokioEnv;
+use ottla::env::{Clock as _, Env as _};
+use ottla::error_code::ErrorCode;
+use ottla::types::Offset;
+use ottla::wire::ApiKey;
+use ottla::wire::compression::Compression;
 
 fn client(server: String) -> ClientConfig {
     ClientConfig {
@@ -109,12 +113,16 @@ async fn a_refused_record_is_not_written_and_close_gives_up_the_rest() {
     let broker = FakeBroker::start(&env).await;
     broker.create("t", 1);
     broker.state.lock().unwrap().refuse_produce = Some(ErrorCode::InvalidRecord);
-    let producer = Producer::new(&env, producer_config(&broker), 0).unwrap();
+    let mut config = producer_config(&broker);
+    config.client.retry_backoff = Duration::from_secs(10);
+    config.client.retry_backoff_max = Duration::from_secs(10);
+    let producer = Producer::new(&env, config, 0).unwrap();
     let error = producer.send("t", None, value(0)).await.await.unwrap_err();
     assert!(matches!(error, DeliveryError::NotWritten(Failure::Refused { .. })), "{error}");
     broker.state.lock().unwrap().refuse_produce = Some(ErrorCode::NotEnoughReplicas);
     let delivery = producer.send("t", None, value(1)).await;
-    producer.close(Duration::from_millis(50)).await;
+    // Refused once, and waiting to be sent again: nothing of it is under way when time is over.
+    producer.close(Duration::from_millis(500)).await;
     let error = delivery.await.unwrap_err();
     assert_eq!(error, DeliveryError::NotWritten(Failure::Closed));
 }
