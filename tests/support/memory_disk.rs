@@ -1,8 +1,8 @@
 //! A disk in memory that keeps to the contract of `env::Disk` and not an inch beyond it.
 //!
-//! It knows what is durable, by sector and by name. `lose_power` keeps of the rest what a seed says. It can be
-//! told to die at any operation that changes something, and to fail a sync. Every wait takes one more poll, so
-//! that a test can do something in between.
+//! It knows what is durable, by sector and by name. `lose_power` keeps of the rest what a seed says. It can
+//! be told to die at any operation that changes something, and to fail a sync. Every wait takes one more
+//! poll, so that a test can do something in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
