@@ -11,7 +11,7 @@
 //! the last entry of a segment that is not active has the segment's largest timestamp, by which retention
 //! goes. A segment without timestamps has an empty time index.
 //!
-//! Faults: see [`index_file`](super::index_file) for why a wrong entry does no harm to lookups.
+//! Faults: see `index_file.rs` for why a wrong entry does no harm to lookups.
 
 use super::index_file::{entry_at, last_before};
 use crate::env::{DiskError, File};
