@@ -1,7 +1,7 @@
 //! A workload that dies at each of its operations in turn, loses power, and is opened again.
 //!
-//! The method is redb's (`tests/crash_consistency.rs`): a first run counts the operations that change something
-//! on the disk; then one run for each of them stops there. What must hold afterwards:
+//! The method is redb's (`tests/crash_consistency.rs`): a first run counts the operations that change
+//! something on the disk; then one run for each of them stops there. What must hold afterwards:
 //!
 //! - the log opens, however often recovery itself is interrupted;
 //! - everything below the durable end is there, byte for byte;

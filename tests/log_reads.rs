@@ -121,6 +121,25 @@ fn damage_is_named_and_never_served() {
 }
 
 #[test]
+fn every_flipped_bit_is_noticed_but_those_of_the_leader_epoch() {
+    let (disk, log) = filled();
+    let good = disk.content(file(40, "log")).expect("it is there");
+    for bit in 0..BATCH * 8 {
+        // Neither CRC nor anything else in the file tells of these.
+        if (12..16).contains(&(bit / 8)) {
+            continue;
+        }
+        let mut content = good.clone();
+        content[2 * BATCH + bit / 8] ^= 1 << (bit % 8);
+        disk.put(file(40, "log"), &content);
+        for from in [60, 65] {
+            let outcome = read(&log.view(), from, limits(1, 100, true));
+            assert!(matches!(outcome, Err(ReadError::Corrupt(_))), "bit {bit} from {from}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_index_does_no_harm() {
     let (disk, log) = filled();
     let wrong: [&[u8]; 5] = [

@@ -171,6 +171,23 @@ fn indexes_that_are_missing_or_implausible_are_built_anew() {
 }
 
 #[test]
+fn half_an_index_is_never_taken_for_a_whole_one() {
+    for operation in 0..20 {
+        for seed in 0..10 {
+            let (disk, log) = filled();
+            close(log);
+            disk.unlink(file(0, "index"));
+            disk.die_after(operation);
+            let interrupted = open(&disk, clean(100)).is_err();
+            assert_eq!(interrupted, disk.is_dead());
+            disk.lose_power(seed);
+            open(&disk, clean(100)).expect("no record is damaged");
+            check_segments(&disk, Offset(100));
+        }
+    }
+}
+
+#[test]
 fn leftovers_are_cleared_away_and_strangers_left_alone() {
     let (disk, log) = filled();
     close(log);

@@ -188,6 +188,27 @@ fn files_wait_under_another_name_until_they_are_deleted() {
 }
 
 #[test]
+fn a_log_does_not_forget_its_end_with_its_last_segment() {
+    for operation in 0..12 {
+        for seed in 0..20 {
+            let disk = MemoryDisk::default();
+            let (mut log, _) = open(&disk, hints()).expect("an empty disk");
+            append(&mut log, &Spec::new(0, 100, 0)).expect("the disk works");
+            sync(&mut log).expect("the disk works");
+            roll(&mut log).expect("the disk works");
+            // The new segment's name is not durable yet, and the other one may go.
+            log.raise_log_start(Offset(100));
+            disk.die_after(operation);
+            let outcome = retire(&mut log, 0, 100);
+            assert_eq!(outcome.is_err(), disk.is_dead());
+            disk.lose_power(seed);
+            let (log, _) = open(&disk, unclean(0, 0)).expect("nothing is wrong");
+            assert_eq!(log.log_end(), Offset(100), "dead at operation {operation}, seed {seed}");
+        }
+    }
+}
+
+#[test]
 fn a_truncation_cuts_before_the_batch_it_falls_into() {
     for (to, end, segments) in [(100, 100, 3), (95, 90, 3), (90, 90, 3), (80, 80, 3), (79, 70, 2), (0, 0, 1)]
     {

@@ -37,14 +37,14 @@ impl<D: Disk> Log<D> {
     ///
     /// # Errors
     ///
-    /// [`LogError::Failed`] if a write fails, now or earlier. Whether the batches will be found after the next
-    /// start is then unknown; they are not part of this log. [`LogError::Busy`] and [`LogError::Closed`] leave
-    /// the log as it was.
+    /// [`LogError::Failed`] if a write fails, now or earlier. Whether the batches will be found after the
+    /// next start is then unknown; they are not part of this log. [`LogError::Busy`] and [`LogError::Closed`]
+    /// leave the log as it was.
     ///
     /// # Panics
     ///
-    /// If a batch was not checked (framing, ascending offsets from the log end on), or if they do not fit into
-    /// the active segment: [`Log::roll_due`] is asked before, under the same lock.
+    /// If a batch was not checked (framing, ascending offsets from the log end on), or if they do not fit
+    /// into the active segment: [`Log::roll_due`] is asked before, under the same lock.
     pub fn append(&mut self, batches: &[StampedBatch]) -> Result<Appended, LogError> {
         self.check_ready()?;
         // All that changes is changed in a copy, which takes effect only if every write succeeds.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 /// A bounded number of buffers of bounded size. Clones share them.
 ///
-/// Taking one never waits and never fails: when none is left, a new one is made, and what comes back beyond the
-/// bounds is freed. The bounds limit what *lies* here; how much is in use at a time is the caller's to limit.
+/// Taking one never waits and never fails: when none is left, a new one is made, and what comes back beyond
+/// the bounds is freed. The bounds limit what *lies* here; how much is in use at a time is the caller's to
+/// limit.
 #[derive(Debug, Clone)]
 pub struct BufferPool {
     shelf: Arc<Shelf>,

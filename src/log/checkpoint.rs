@@ -16,10 +16,10 @@
 //! while the directory is not in use and everything in it is durable.
 //!
 //! Faults. A file is written under a name ending in `.tmp`, synced, renamed, and its directory synced: after
-//! a crash the old or the new content is there, whole. Each file has one writer at a time, which must not drop
-//! the future it waits for: what such a future began may yet happen, to the next writer's file. Content that
-//! no version of ours or Kafka's has written is reported ([`CheckpointError::Malformed`]) and never guessed
-//! at; only `.kafka_cleanshutdown` is then as good as missing, since "unclean" is always safe.
+//! a crash the old or the new content is there, whole. Each file has one writer at a time, which must not
+//! drop the future it waits for: what such a future began may yet happen, to the next writer's file. Content
+//! that no version of ours or Kafka's has written is reported ([`CheckpointError::Malformed`]) and never
+//! guessed at; only `.kafka_cleanshutdown` is then as good as missing, since "unclean" is always safe.
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
@@ -245,8 +245,8 @@ pub async fn write_clean_shutdown<D: Disk>(
 /// Takes the mark of a clean shutdown from the log directory `dir`, durably, and says whose it was. `None` is
 /// an unclean shutdown: there is no mark, or none that can be read.
 ///
-/// It is taken *before* anything else in the directory is touched: a crash during startup must not be believed
-/// clean (KAFKA-15375).
+/// It is taken *before* anything else in the directory is touched: a crash during startup must not be
+/// believed clean (KAFKA-15375).
 ///
 /// # Errors
 ///

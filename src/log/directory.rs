@@ -10,7 +10,7 @@
 //! | `%020d.index` | [`offset_index`](super::offset_index) |
 //! | `%020d.timeindex` | [`time_index`](super::time_index) |
 //! | `%020d.txnindex` | aborted transactions; not read yet |
-//! | `%020d.snapshot` | [`producer_snapshot`](super::producer_snapshot): its state is that *before* the offset |
+//! | `%020d.snapshot` | [`producer_snapshot`](super::producer_snapshot): the state *before* the offset |
 //!
 //! A suffix says that a file or directory is on its way out or in: `.deleted` (removed from the log, to be
 //! unlinked after `file.delete.delay.ms`), `.tmp` (a small file before its rename), `.cleaned` and `.swap`

@@ -22,8 +22,8 @@ pub(super) struct ListedSegment {
 /// Clears the directory of leftovers, and lists its segments:
 ///
 /// - `.deleted` and `.tmp` files are removed;
-/// - `.cleaned` files, output of a compaction that was not completed, are removed, and so are `.swap` files at
-///   or past the first of them (they belong to Kafka's splitting of a segment, which was not completed);
+/// - `.cleaned` files, output of a compaction that was not completed, are removed, and so are `.swap` files
+///   at or past the first of them (they belong to Kafka's splitting of a segment, which was not completed);
 /// - other `.swap` files, output of a compaction that was completed, replace the segments they cover;
 /// - index files without a log file are removed.
 pub(super) async fn clear<D: Disk>(

@@ -14,8 +14,8 @@ use crate::wire::batch::{Batch, BatchHeader, NO_TIMESTAMP};
 use crate::wire::compression::Scratch;
 use crate::wire::records::{Record, RecordError, RecordIter};
 
-/// What one batch may decompress to, in bytes: the format's own limit, since it passed the broker's when it was
-/// produced. It goes through a buffer of some KiB.
+/// What one batch may decompress to, in bytes: the format's own limit, since it passed the broker's when it
+/// was produced. It goes through a buffer of some KiB.
 const EXPANDED_MAX: u64 = i32::MAX as u64;
 
 /// Where a timestamp was found.

@@ -18,17 +18,18 @@
 //!
 //! # Positions
 //!
-//! `log start <= durable end <= log end` (the log start may be raised past the durable end only up to the high
-//! watermark, which for a synced topic is durable). The durable end moves by [`Log::synced`] alone, whose plan
-//! names what it covers by truncation generation and end.
+//! `log start <= durable end <= log end` (the log start may be raised past the durable end only up to the
+//! high watermark, which for a synced topic is durable). The durable end moves by [`Log::synced`] alone,
+//! whose plan names what it covers by truncation generation and end.
 //!
 //! # Faults
 //!
-//! - After a failed write, sync, roll, truncation or deletion the log has *failed*: it refuses everything with
-//!   the first error, because a failed write may have written anything and a failed sync may have lost
+//! - After a failed write, sync, roll, truncation or deletion the log has *failed*: it refuses everything
+//!   with the first error, because a failed write may have written anything and a failed sync may have lost
 //!   anything (KAFKA-10778). Opening it anew is the only way on.
 //! - Bytes from disk are checked before they are served: the CRC on every read, the whole batch in recovery.
-//!   Damage is an error that names file, position and offset.
+//!   Damage is an error that names file, position and offset. No CRC covers a batch's base offset and leader
+//!   epoch: the base offset is checked against the batches around it, the epoch is for its reader to doubt.
 //! - What a crash leaves behind: see [`recovery`].
 //!
 //! Formats: [`directory`] (names), [`checkpoint`], [`producer_snapshot`], [`offset_index`], [`time_index`];
@@ -43,7 +44,7 @@ mod hints;
 mod index_file;
 mod leftovers;
 mod lookup;
-mod offset_index;
+pub mod offset_index;
 pub mod producer_snapshot;
 mod read;
 pub mod recovery;
@@ -52,7 +53,7 @@ mod roll;
 mod scan;
 mod segment;
 mod sync;
-mod time_index;
+pub mod time_index;
 mod truncate;
 mod view;
 
@@ -245,8 +246,8 @@ impl<D: Disk> Log<D> {
         self.shared.failure()
     }
 
-    /// Makes the log refuse everything from now on: an operation on its files failed, of which the owner knows
-    /// and the log does not. The first failure stays.
+    /// Makes the log refuse everything from now on: an operation on its files failed, of which the owner
+    /// knows and the log does not. The first failure stays.
     pub fn fail(&mut self, failure: impl Into<LogFailure>) {
         self.shared.fail(failure.into());
     }

@@ -6,11 +6,11 @@
 //! +4  4  the position at which that batch begins
 //! ```
 //!
-//! Both ascend strictly. A batch gets an entry when more than `index.interval.bytes` lie between its beginning
-//! and that of the last batch with an entry, or the beginning of the segment: so a scan of the log file gives
-//! the same entries again, byte for byte.
+//! Both ascend strictly. A batch gets an entry when more than `index.interval.bytes` lie between its
+//! beginning and that of the last batch with an entry, or the beginning of the segment: so a scan of the log
+//! file gives the same entries again, byte for byte.
 //!
-//! Faults: see [`index_file`](super::index_file) for why a wrong entry does no harm.
+//! Faults: see `index_file.rs` for why a wrong entry does no harm.
 
 use super::index_file::{entry_at, last_before};
 use crate::env::{DiskError, File};

@@ -116,8 +116,8 @@ impl<D: Disk> LogView<D> {
         Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.into_bytes() })
     }
 
-    /// The position of the first batch in `segment` that ends at or after `from`, or the segment's end; and the
-    /// smallest offset that a batch there may begin with.
+    /// The position of the first batch in `segment` that ends at or after `from`, or the segment's end; and
+    /// the smallest offset that a batch there may begin with.
     async fn find(
         &self,
         segment: &Segment<D>,

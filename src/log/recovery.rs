@@ -8,16 +8,16 @@
 //!    lost by hand. Damage is told from a crash by *where* it is: a crash leaves alone what lies below the
 //!    checkpointed recovery point (durable then) and the checkpointed high watermark (durable then, where the
 //!    topic syncs before it counts).
-//! 2. What no sync covered may be there, not be there, or be there in parts, in any order: a later segment but
-//!    not the end of an earlier one, the bytes but not the length, a batch with some of its sectors zero. A
-//!    batch is believed if its CRC matches and its offsets follow on those of the batch before it.
+//! 2. What no sync covered may be there, not be there, or be there in parts, in any order: a later segment
+//!    but not the end of an earlier one, the bytes but not the length, a batch with some of its sectors zero.
+//!    A batch is believed if its CRC matches and its offsets follow on those of the batch before it.
 //! 3. What is read now from a page cache need not be on the disk: the process before may have died between
 //!    write and sync, or of a failed sync. So all that is kept above the recovery point is written once more,
 //!    as it was read, and synced, before the durable end says that it is durable. (Writing it again matters
 //!    after a failed sync: the kernel holds such pages to be clean and a sync alone would not write them.)
 //! 4. A crash may come at any point of recovery itself. Truncating is idempotent: until the sync at its end
-//!    has succeeded nothing is appended or promised, and whatever part of a truncation was lost is found again
-//!    as a bad batch, or as a hole between segments.
+//!    has succeeded nothing is appended or promised, and whatever part of a truncation was lost is found
+//!    again as a bad batch, or as a hole between segments.
 //! 5. Checkpoints never name more than was durable when they were written, and are lowered before a log is
 //!    truncated below them. Compaction rewrites only segments that lie wholly below the recovery point: only
 //!    there may offsets be missing between segments.
@@ -28,12 +28,13 @@
 //!
 //! # What is done
 //!
-//! After a clean stop nothing is scanned but the end of the active segment from its last index entry on. After
-//! any other, every batch is checked from the segment on that holds the last record below the recovery point,
-//! and the indexes of these segments are built anew. In either case missing or implausible indexes are.
+//! After a clean stop nothing is scanned but the end of the active segment from its last index entry on.
+//! After any other, every batch is checked from the segment on that holds the last record below the recovery
+//! point, and the indexes of these segments are built anew. In either case missing or implausible indexes
+//! are.
 //!
-//! The log is cut at the first bad batch or hole, and what lies behind it goes: it can no longer be reached. But
-//! if the cut would fall below the recovery point or the high watermark, the log is not opened:
+//! The log is cut at the first bad batch or hole, and what lies behind it goes: it can no longer be reached.
+//! But if the cut would fall below the recovery point or the high watermark, the log is not opened:
 //! [`OpenLogError::Corrupt`].
 //!
 //! Segments that end at or below the checkpointed log start go; if the whole log lies below it, it begins
@@ -110,15 +111,15 @@ pub enum OpenLogError {
 }
 
 impl<D: Disk> Log<D> {
-    /// Opens the log in the partition directory `dir`, which is created if it is missing, and recovers it from
-    /// whatever happened to it. See the [module's text](self).
+    /// Opens the log in the partition directory `dir`, which is created if it is missing, and recovers it
+    /// from whatever happened to it. See the [module's text](self).
     ///
     /// The log directory's mark of a clean shutdown is taken before any log in it is opened.
     ///
     /// # Errors
     ///
-    /// [`OpenLogError`]. The directory is then not damaged further, and opening may be tried again. As with all
-    /// that creates files, the future must not be dropped before.
+    /// [`OpenLogError`]. The directory is then not damaged further, and opening may be tried again. As with
+    /// all that creates files, the future must not be dropped before.
     pub async fn open(
         disk: &D,
         dir: &Path,
@@ -282,8 +283,8 @@ impl<D: Disk> Opening<'_, D> {
         Ok(damage)
     }
 
-    /// The files of a segment whose indexes are built anew, which get their names once they are complete: half
-    /// an index, left by a crash, would look like a whole one.
+    /// The files of a segment whose indexes are built anew, which get their names once they are complete:
+    /// half an index, left by a crash, would look like a whole one.
     async fn open_for_scan(&self, base: Offset) -> Result<SegmentFiles<D>, DiskError> {
         let path = |kind| self.dir.join(file_name(base, kind));
         let new_path = |kind| self.dir.join(temporary_name(&file_name(base, kind)));

@@ -7,10 +7,11 @@
 //! files get the suffix `.deleted` ([`Retirement::run`]); after `file.delete.delay.ms` they are unlinked
 //! ([`Retired::delete`]). Readers that have the files open read on.
 //!
-//! Crashes: the names of the segments that stay are made durable first. Then the others are renamed one by one, oldest first, each made durable before the next. So those
-//! that are left are always a suffix of what was there, without holes, and the log starts where the first of
-//! them does or at the checkpointed log start, whichever is later. Opening a log removes `.deleted` files, and
-//! segments below the checkpointed log start.
+//! Crashes: the names of the segments that stay are made durable first. Then the others are renamed one by
+//! one, oldest first, each made durable before the next. So those that are left are always a suffix of what
+//! was there, without holes, and the log starts where the first of them does or at the checkpointed log
+//! start, whichever is later. Opening a log removes `.deleted` files, and segments below the checkpointed log
+//! start.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Rolling: a new active segment.
 //!
-//! Its files are created only once the names of all earlier segments are durable. So a loss of power takes the
-//! name of the last segment at most, and a log whose first segment begins past the checkpointed log start has
-//! lost what is missing to retention, not to the crash.
+//! Its files are created only once the names of all earlier segments are durable. So a loss of power takes
+//! the name of the last segment at most, and a log whose first segment begins past the checkpointed log start
+//! has lost what is missing to retention, not to the crash.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -76,7 +76,8 @@ pub(super) async fn create_segment<D: Disk>(
     dir: &Path,
     base: Offset,
 ) -> Result<SegmentFiles<D>, DiskError> {
-    // Not CreateOrTruncate: should this future be dropped, the open may yet happen, when the segment is in use.
+    // Not CreateOrTruncate: should this future be dropped, the open may yet happen, when the segment is in
+    // use.
     let files = SegmentFiles::open(disk, dir, base, OpenMode::CreateOrOpen).await?;
     for (file, kind) in [
         (&files.log, FileKind::Log),

@@ -99,8 +99,8 @@ impl<D: Disk> Log<D> {
         })
     }
 
-    /// Takes in that `plan` has run with success, and returns the durable end. A plan from before a truncation
-    /// says nothing about what the offsets mean now and changes nothing.
+    /// Takes in that `plan` has run with success, and returns the durable end. A plan from before a
+    /// truncation says nothing about what the offsets mean now and changes nothing.
     pub fn synced(&mut self, plan: &SyncPlan<D>) -> Offset {
         if plan.generation == self.generation() {
             self.durable_end = self.durable_end.max(plan.end);

@@ -6,12 +6,12 @@
 //! +8  4  last offset of the first batch that has it, relative to the segment's base offset
 //! ```
 //!
-//! Both ascend strictly. An entry is due together with one of the offset index, and when the segment is rolled
-//! or the log is closed; it is left out if the largest timestamp is still that of the last entry. So the last
-//! entry of a segment that is not active has the segment's largest timestamp, by which retention goes. A
-//! segment without timestamps has an empty time index.
+//! Both ascend strictly. An entry is due together with one of the offset index, and when the segment is
+//! rolled or the log is closed; it is left out if the largest timestamp is still that of the last entry. So
+//! the last entry of a segment that is not active has the segment's largest timestamp, by which retention
+//! goes. A segment without timestamps has an empty time index.
 //!
-//! Faults: see [`index_file`](super::index_file) for why a wrong entry does no harm to lookups.
+//! Faults: see `index_file.rs` for why a wrong entry does no harm to lookups.
 
 use super::index_file::{entry_at, last_before};
 use crate::env::{DiskError, File};

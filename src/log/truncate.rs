@@ -1,7 +1,7 @@
 //! Truncation: cutting the log's end, as a follower does that diverged from its leader.
 //!
-//! Crashes: segments leave from the last to the first, then the one that is cut. What a crash leaves is either
-//! a prefix of what was there or has a hole, which recovery finds (see [`recovery`](super::recovery)).
+//! Crashes: segments leave from the last to the first, then the one that is cut. What a crash leaves is
+//! either a prefix of what was there or has a hole, which recovery finds (see [`recovery`](super::recovery)).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,8 +53,8 @@ impl<D: Disk> TruncatePlan<D> {
         Ok((segment, Retired::new(self.disk, hidden)))
     }
 
-    /// Cuts before the first batch that has an offset at or past the target. In the middle of a batch there is
-    /// no place to cut.
+    /// Cuts before the first batch that has an offset at or past the target. In the middle of a batch there
+    /// is no place to cut.
     async fn cut_segment(&self) -> Result<Segment<D>, ScanError> {
         let mut window = Window::new(Vec::new(), HEADER_CHUNK);
         let Segment { files, bounds } = &self.cut;
@@ -122,9 +122,8 @@ impl<D: Disk> Log<D> {
         Ok(Some(TruncatePlan { disk: self.disk.clone(), dir: Arc::clone(&self.dir), to, cut, gone }))
     }
 
-    /// Finishes a truncation. What was cut off is gone durably; the log end is `to` or, where that fell into a
-    /// batch, the beginning of that. The files in what is returned are to be deleted after
-    /// `file.delete.delay.ms`.
+    /// Finishes a truncation. What was cut off is gone durably; the log ends with the last batch that lies
+    /// wholly below the target. The files in what is returned are to be deleted after `file.delete.delay.ms`.
     ///
     /// # Errors
     ///

@@ -14,8 +14,8 @@ use crate::wire::batch::BatchHeader;
 
 /// The log as it was at one moment. Cheap to make; it keeps files open that have left the log since.
 ///
-/// What it was taken before does not show: neither later appends nor a raised log start. A truncation makes it
-/// useless: every operation then ends with [`ReadError::Stale`], whatever it has read.
+/// What it was taken before does not show: neither later appends nor a raised log start. A truncation makes
+/// it useless: every operation then ends with [`ReadError::Stale`], whatever it has read.
 #[derive(Debug)]
 pub struct LogView<D: Disk> {
     pub(super) dir: Arc<Path>,

@@ -7,8 +7,8 @@ use super::logs::{DIR, file, small};
 use super::memory_disk::MemoryDisk;
 
 /// Checks all segments of the log: that they follow on each other up to `end`, that their offset indexes are
-/// what a scan yields, byte for byte, and that their time indexes say nothing wrong and, in segments that were
-/// rolled, end with the largest timestamp.
+/// what a scan yields, byte for byte, and that their time indexes say nothing wrong and, in segments that
+/// were rolled, end with the largest timestamp.
 pub(crate) fn check_segments(disk: &MemoryDisk, end: Offset) {
     let names = disk.names(DIR);
     let bases: Vec<i64> = names

@@ -1,8 +1,8 @@
 //! A disk in memory that keeps to the contract of `env::Disk` and not an inch beyond it.
 //!
-//! It knows what is durable, by sector and by name. `lose_power` keeps of the rest what a seed says. It can be
-//! told to die at any operation that changes something, and to fail a sync. Every wait takes one more poll, so
-//! that a test can do something in between.
+//! It knows what is durable, by sector and by name. `lose_power` keeps of the rest what a seed says. It can
+//! be told to die at any operation that changes something, and to fail a sync. Every wait takes one more
+//! poll, so that a test can do something in between.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -18,9 +18,21 @@ use rand_core::Rng as _;
 
 const SECTOR: usize = 512;
 
-#[derive(Debug, Clone, Default)]
+/// The one directory that is there from the beginning.
+const ROOT: &str = "/data";
+
+#[derive(Debug, Clone)]
 pub(crate) struct MemoryDisk {
     state: Arc<Mutex<State>>,
+}
+
+impl Default for MemoryDisk {
+    fn default() -> Self {
+        let names = BTreeMap::from([(PathBuf::from(ROOT), 0)]);
+        let inodes = vec![Inode { is_dir: true, ..Inode::default() }];
+        let state = State { names: names.clone(), durable_names: names, inodes, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -129,6 +141,10 @@ impl MemoryDisk {
                 change.apply(&mut names);
             }
         }
+        // Without its directory a file is not to be found.
+        let dirs: BTreeSet<PathBuf> = names.keys().cloned().collect();
+        names
+            .retain(|path, _| path == Path::new(ROOT) || path.parent().is_some_and(|dir| dirs.contains(dir)));
         state.names = names.clone();
         state.durable_names = names;
     }
