@@ -252,8 +252,9 @@ fn in_room(path: &str, room: &str) -> bool {
 
 /// The lines of a file that are code, up to its unit tests: comments may speak of anything.
 fn code(file: &Source) -> impl Iterator<Item = (usize, &str)> {
-    file.text
-        .lines()
+    let is_test = file.path.ends_with("/tests.rs") || file.path.contains("/tests/") || file.path.contains("/test_");
+    let text = if is_test { "" } else { file.text.as_str() };
+    text.lines()
         .take_while(|line| !line.starts_with("#[cfg(test)]"))
         .enumerate()
         .filter(|(_, line)| !line.trim_start().starts_with("//"))
