@@ -1,5 +1,16 @@
 //! The simulator.
 #[cfg(not(madsim))]
 compile_error!(
-    "ottla-sim needs `--cfg madsim`: .cargo/config.toml sets it; a RUSTFLAGS variable in the environment replaces that. Unset RUSTFLAGS."
+    "ottla-sim needs `--cfg madsim`: .cargo/config.toml sets it; a RUSTFLAGS variable in the environment \
+     replaces that. Unset RUSTFLAGS."
 );
+
+pub mod clock;
+pub mod dice;
+pub mod digest;
+pub mod disk;
+pub mod engine;
+pub mod env;
+pub mod net;
+pub mod trace;
+pub mod world;
