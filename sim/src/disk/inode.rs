@@ -140,13 +140,6 @@ impl Inode {
         self.is_suspect = false;
         loss
     }
-
-    #[cfg(test)]
-    pub(super) fn durable_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.durable.read(0, self.durable.len() as usize, &mut bytes);
-        bytes
-    }
 }
 
 /// Brings a random part of the changes onto the disk. A sector is written from the page cache at some moment:
