@@ -75,7 +75,8 @@ mod tests {
 
     fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
-            (0..20_000u64, prop::collection::vec(any::<u8>(), 0..9_000)).prop_map(|(at, bytes)| Op::Write(at, bytes)),
+            (0..20_000u64, prop::collection::vec(any::<u8>(), 0..9_000))
+                .prop_map(|(at, bytes)| Op::Write(at, bytes)),
             (0..20_000u64).prop_map(Op::SetLen),
         ]
     }

@@ -108,7 +108,13 @@ impl Names {
         self.change(sequence, Change::Unlink { at: (dir, name.to_owned()), inode });
     }
 
-    pub(super) fn rename(&mut self, sequence: u64, from: (InodeId, &str), to: (InodeId, &str), inode: InodeId) {
+    pub(super) fn rename(
+        &mut self,
+        sequence: u64,
+        from: (InodeId, &str),
+        to: (InodeId, &str),
+        inode: InodeId,
+    ) {
         let (from, to) = ((from.0, from.1.to_owned()), (to.0, to.1.to_owned()));
         self.change(sequence, Change::Rename { from, to, inode });
     }

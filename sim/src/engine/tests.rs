@@ -215,30 +215,30 @@ fn a_panic_of_a_fenced_node_is_no_failure() {
 
 #[test]
 fn tasks_that_wake_each_other_for_ever_are_stopped() {
-    let stop = simulate(1, Limits { polls_per_instant: 1_000, ..Limits::default() }, Keep::Nothing, |world| {
-        let engine = world.engine().clone();
-        async move {
-            engine
-                .spawn(engine.life(NODE), "spins", async {
-                    std::future::poll_fn::<(), _>(|context| {
-                        context.waker().wake_by_ref();
-                        std::task::Poll::Pending
+    let stop =
+        simulate(1, Limits { polls_per_instant: 1_000, ..Limits::default() }, Keep::Nothing, |world| {
+            let engine = world.engine().clone();
+            async move {
+                engine
+                    .spawn(engine.life(NODE), "spins", async {
+                        std::future::poll_fn::<(), _>(|context| {
+                            context.waker().wake_by_ref();
+                            std::task::Poll::Pending
+                        })
+                        .await;
                     })
-                    .await;
-                })
-                .detach();
-            engine.sleep(1_000).await;
-        }
-    })
-    .outcome
-    .expect_err("no virtual time passes");
+                    .detach();
+                engine.sleep(1_000).await;
+            }
+        })
+        .outcome
+        .expect_err("no virtual time passes");
     assert!(matches!(stop, Stop::Livelock { node: NODE, .. }), "{stop}");
 }
 
 #[test]
 fn a_run_that_waits_for_nothing_is_stopped() {
-    let outcome =
-        simulate(1, Limits::default(), Keep::Nothing, |_| std::future::pending::<()>()).outcome;
+    let outcome = simulate(1, Limits::default(), Keep::Nothing, |_| std::future::pending::<()>()).outcome;
     assert_eq!(outcome.expect_err("nothing can wake it"), Stop::Deadlock);
 }
 

@@ -26,8 +26,8 @@ use crate::dice::Dice;
 use crate::engine::{Engine, Life, NodeId};
 use crate::trace::Kind;
 use connection::{Connection, ConnectionId, Side};
-pub use link::{Link, NetCounts};
 use link::Links;
+pub use link::{Link, NetCounts};
 pub use stream::{SimListener, SimRead, SimStream, SimWrite};
 
 /// Handshakes that a kernel finishes before the process accepts.

@@ -214,7 +214,8 @@ fn a_killed_process_ends_its_streams() {
         world.engine().sleep(1_000_000_000).await;
         let failed = write.write(&mut vec![Bytes::from_static(b"again")]).await;
         assert!(matches!(failed, Err(NetworkError::Reset)), "{failed:?}");
-        let refused = world.env(CLIENT).network().connect("node-1", PORT).await.err().expect("nobody listens");
+        let refused =
+            world.env(CLIENT).network().connect("node-1", PORT).await.err().expect("nobody listens");
         assert!(matches!(refused, NetworkError::Refused(_)), "{refused}");
     });
 }
