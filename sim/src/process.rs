@@ -47,6 +47,7 @@ struct State {
     down_until_ns: BTreeMap<NodeId, u64>,
     exits: Vec<Exit>,
     starts: u64,
+    is_peace: bool,
 }
 
 struct Running {
@@ -141,10 +142,19 @@ impl<P: Program> Processes<P> {
         });
         let processes = self.clone();
         self.world.engine().schedule(self.world.engine().now_ns() + 1_000 * MS, move || {
-            if processes.world.engine().is_current(life) {
+            if processes.world.engine().is_current(life) && !processes.state().is_peace {
                 processes.kill(node, power, down_ms);
             }
         });
+    }
+
+    /// Kills nobody any more who waits to be killed, and starts everybody who is down.
+    pub fn make_peace(&self, nodes: &[NodeId]) {
+        self.state().is_peace = true;
+        for &node in nodes {
+            self.world.disk(node).clear_trap();
+            self.start(node);
+        }
     }
 
     /// Asks a node's process to stop; it is killed if it has not after half a minute, and started again in

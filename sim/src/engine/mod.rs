@@ -268,6 +268,12 @@ impl Engine {
         self.schedule(until, move || engine.resume_if_due(node));
     }
 
+    /// Goes on polling a node's tasks.
+    pub fn resume(&self, node: NodeId) {
+        self.core().node(node).paused_until_ns = 0;
+        self.resume_if_due(node);
+    }
+
     fn resume_if_due(&self, node: NodeId) {
         let now = self.now_ns();
         let mut core = self.core();

@@ -1,0 +1,3 @@
+//! What clients do: see [`crate::run::Workload`].
+
+pub mod payload;
