@@ -5,13 +5,16 @@ compile_error!(
      replaces that. Unset RUSTFLAGS."
 );
 
+pub mod cli;
 pub mod clock;
 pub mod dice;
 pub mod digest;
 pub mod disk;
 pub mod engine;
 pub mod env;
+pub mod failure;
 pub mod faults;
+pub mod golden;
 pub mod guarantee;
 pub mod history;
 pub mod nemesis;
@@ -20,6 +23,8 @@ pub mod oracles;
 pub mod process;
 pub mod run;
 pub mod scenario;
+pub mod shrink;
+pub mod sweep;
 pub mod trace;
 pub mod workload;
 pub mod world;
