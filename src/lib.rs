@@ -27,6 +27,9 @@
 //! | [`env`] | the seam | everything above it |
 //! | [`cli`] | the subcommands | the broker's inside |
 
+pub mod client;
 pub mod env;
 pub mod error_code;
+pub mod node;
 pub mod types;
+pub mod wire;

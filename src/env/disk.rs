@@ -31,11 +31,8 @@ pub trait Disk: Clone + Send + Sync + 'static {
     type Lock: Send + Sync + 'static;
 
     /// Opens a file for reading and writing.
-    fn open(
-        &self,
-        path: &Path,
-        mode: OpenMode,
-    ) -> impl Future<Output = Result<Self::File, DiskError>> + Send;
+    fn open(&self, path: &Path, mode: OpenMode)
+    -> impl Future<Output = Result<Self::File, DiskError>> + Send;
 
     /// Renames a file or a directory, replacing a file of the new name (5).
     fn rename(&self, from: &Path, to: &Path) -> impl Future<Output = Result<(), DiskError>> + Send;

@@ -1,6 +1,8 @@
 //! What a node tells whoever watches it.
 
-use crate::types::{BrokerId, CountedEnd, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey};
+use crate::types::{
+    BrokerId, CountedEnd, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey,
+};
 
 /// Something that happened inside a node. On the real runtime it feeds metrics or nothing; in the simulator
 /// it feeds the oracles. Emitting one changes nothing.

@@ -1,0 +1,37 @@
+//! Several futures of one task, awaited together.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
+
+/// Futures under way. They run only while [`FutureSet::next`] is awaited; dropping the set drops them.
+///
+/// They are polled oldest first, all of them at every wake-up: meant for the few that one client has at a
+/// time, and the same from run to run.
+pub(crate) struct FutureSet<T> {
+    futures: Vec<Pin<Box<dyn Future<Output = T> + Send>>>,
+}
+
+impl<T> FutureSet<T> {
+    pub(crate) fn new() -> Self {
+        Self { futures: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, future: impl Future<Output = T> + Send + 'static) {
+        self.futures.push(Box::pin(future));
+    }
+
+    /// The outcome of the first one that is ready; waits for ever while there are none. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> T {
+        poll_fn(|context| {
+            for index in 0..self.futures.len() {
+                if let Poll::Ready(output) = self.futures[index].as_mut().poll(context) {
+                    drop(self.futures.remove(index));
+                    return Poll::Ready(output);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
