@@ -103,6 +103,15 @@ pub enum What {
         /// What is wrong with it.
         detail: String,
     },
+    /// A consumer was told that an offset up to which it had read is not in the log any more.
+    PositionLost {
+        /// Of which partition.
+        key: Key,
+        /// Which.
+        offset: i64,
+        /// The consumer's words.
+        detail: String,
+    },
     /// The last reader of a partition, which began at its log start after everything had healed, has got
     /// everything up to its end.
     Drained {
@@ -142,6 +151,9 @@ impl fmt::Display for What {
                 records.iter().try_for_each(|(offset, value)| write!(f, " {offset}={value}"))
             }
             Self::Garbled { key, offset, detail } => write!(f, "garbled record {key} at {offset}: {detail}"),
+            Self::PositionLost { key, offset, detail } => {
+                write!(f, "position {offset} of {key} is lost: {detail}")
+            }
             Self::Drained { key, end } => write!(f, "drained {key} up to {end}"),
         }
     }

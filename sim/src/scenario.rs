@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::NodeId;
 use crate::faults::{FaultKind, Profile};
 use crate::guarantee::Row;
-use crate::history::Key;
+use crate::history::{Acks, Key};
 use crate::oracles;
 
 /// A claim and how to test it.
@@ -190,6 +190,9 @@ impl Scenario {
         if self.workload.producers + self.workload.consumers > 100 {
             return Err("at most 100 clients".to_owned());
         }
+        if self.workload.idempotent && self.row.acks != Acks::All {
+            return Err("idempotent producers need acks \"all\"".to_owned());
+        }
         let survives = self.row.survives(&self.fault_kinds());
         match &self.expect {
             Expect::Pass => survives
@@ -225,6 +228,11 @@ impl Scenario {
     /// The consumers' nodes.
     pub fn consumers(&self) -> Vec<NodeId> {
         (0..self.workload.consumers).map(|n| NodeId(100 + self.workload.producers + n)).collect()
+    }
+
+    /// The node of whoever creates the topics, and reads everything when all is over.
+    pub fn auditor(&self) -> NodeId {
+        NodeId(99)
     }
 
     /// Every partition.

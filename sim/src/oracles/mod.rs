@@ -7,6 +7,7 @@
 //! | `lost-write` | an acknowledged value below the highest offset read is read by somebody | Jepsen |
 //! | `unseen` | every acknowledged value is read in the end | Jepsen |
 //! | `vanished` | what a consumer was given stays in the log | DESIGN, "What we promise" |
+//! | `position-lost` | an offset up to which a consumer has read stays in the log | DESIGN, "What we promise" |
 //! | `duplicate` | a value has one offset | Jepsen |
 //! | `inconsistent-offsets` | an offset has one value | Jepsen |
 //! | `G1a` | a value whose write failed for certain is not read | Jepsen |
@@ -30,6 +31,7 @@ mod lost_write;
 mod nonmonotonic_poll;
 mod nonmonotonic_send;
 mod poll_skip;
+mod position_lost;
 mod positions_ordered;
 mod progress;
 mod unexpected_exit;
@@ -103,7 +105,7 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 15] = [
+pub const ALL: [Oracle; 16] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
@@ -117,6 +119,7 @@ pub const ALL: [Oracle; 15] = [
     safety("lost-write", lost_write::check),
     safety("unseen", unseen::check),
     safety("vanished", vanished::check),
+    safety("position-lost", position_lost::check),
     safety("unexpected-exit", unexpected_exit::check),
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
 ];
