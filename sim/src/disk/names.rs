@@ -168,8 +168,9 @@ impl Names {
     fn settle(&mut self, mut done: Vec<bool>) {
         for index in (0..done.len()).rev() {
             if done[index] {
-                for earlier in 0..index {
-                    done[earlier] |= self.pending[index].change.needs(&self.pending[earlier].change);
+                let needed = self.pending[..index].iter();
+                for (done, earlier) in done.iter_mut().zip(needed) {
+                    *done |= self.pending[index].change.needs(&earlier.change);
                 }
             }
         }

@@ -445,7 +445,6 @@ impl Core {
 /// looks at the real world sees the seed's instead. A fresh thread for each seed, because std's hash keys
 /// and some dependencies' caches live in the thread.
 pub fn on_fresh_thread<T: Send>(seed: u64, body: impl FnOnce() -> T + Send) -> Result<T, String> {
-    #[expect(clippy::disallowed_methods, reason = "the one place where a seed gets its thread")]
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name(format!("seed-{seed}")).stack_size(16 << 20);
         let handle = thread.spawn_scoped(scope, || {

@@ -120,8 +120,7 @@ impl Handle {
         let net = &self.network.net;
         let mut state = net.state();
         let mut done = 0;
-        loop {
-            let Some(segment) = segments.get_mut(done) else { break };
+        while let Some(segment) = segments.get_mut(done) {
             if segment.is_empty() {
                 done += 1;
                 continue;

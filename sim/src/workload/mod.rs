@@ -12,9 +12,9 @@ mod produce;
 
 use std::time::Duration;
 
+use ottla::client::ClientConfig;
 use ottla::client::admin::{Admin, NewTopic};
 use ottla::client::consumer::{ConsumeError, TopicPartition};
-use ottla::client::ClientConfig;
 use ottla::env::{Clock as _, Env as _, Task as _};
 use ottla::error_code::ErrorCode;
 
