@@ -244,6 +244,23 @@ fn the_end_of_a_process_does_not_pass_a_cut() {
 }
 
 #[test]
+fn a_reset_that_a_cut_swallows_is_never_sent_again() {
+    run(1, |world| async move {
+        let ((mut read, mut write), (_server_read, _server_write), _listener) = connected(&world).await;
+        send(&mut write, b"never read").await;
+        world.engine().sleep(1_000_000_000).await;
+        world.net().cut(SERVER, CLIENT);
+        world.crash(SERVER);
+        world.engine().sleep(1_000_000_000).await;
+        world.net().heal(SERVER, CLIENT);
+        assert!(within(&world, read_some(&mut read)).await.is_none(), "the reset is lost");
+        assert_eq!(world.net().counts().lost_resets, 1);
+        send(&mut write, b"hello?").await;
+        assert!(matches!(read_some(&mut read).await, Err(NetworkError::Reset)), "what is sent is answered");
+    });
+}
+
+#[test]
 fn power_loss_leaves_the_peer_half_open_until_it_speaks() {
     run(1, |world| async move {
         let ((mut read, mut write), _server, _listener) = connected(&world).await;

@@ -124,7 +124,7 @@ fn rule_2_every_unsynced_sector_is_old_new_or_zero_on_its_own() {
 
 #[test]
 fn rule_2_a_sync_covers_only_what_was_written_before_it_started() {
-    let mut survived = BTreeSet::new();
+    let mut lost = 0;
     for seed in 0..60 {
         let found = run(seed, |world| async move {
             let file = durable(&disk(&world), "/a", &[b'o'; 1_024]).await;
@@ -140,9 +140,10 @@ fn rule_2_a_sync_covers_only_what_was_written_before_it_started() {
             content(&open(&lose_power(&world), "/a").await).await
         });
         assert_eq!(found[0], b'n', "the write came before the sync");
-        survived.insert(found[512]);
+        lost += i32::from(found[512] == b'o');
     }
-    assert_eq!(survived, BTreeSet::from([b'n', b'o']), "the later write is at risk");
+    // Like any unsynced sector it is old every other time.
+    assert!((20..40).contains(&lost), "the later write was lost {lost} times of 60");
 }
 
 #[test]
