@@ -27,9 +27,16 @@
 //! | [`env`] | the seam | everything above it |
 //! | [`cli`] | the subcommands | the broker's inside |
 
+pub mod broker;
+pub mod cli;
 pub mod client;
+pub mod config;
+pub mod controller;
 pub mod env;
 pub mod error_code;
+pub mod log;
 pub mod node;
+pub mod partition;
+pub mod quorum;
 pub mod types;
 pub mod wire;

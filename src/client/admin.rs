@@ -147,7 +147,6 @@ impl ConfigResource {
             _ => None,
         }
     }
-
 }
 
 /// One entry of a configuration.
@@ -286,9 +285,10 @@ impl<E: Env> Admin<E> {
         let response = self
             .change(&request, |response| response.responses.iter().map(|topic| topic.error_code).collect())
             .await?;
-        let results = response.responses.into_iter().map(|topic| {
-            (topic.name.unwrap_or_default(), outcome(topic.error_code, topic.error_message))
-        });
+        let results = response
+            .responses
+            .into_iter()
+            .map(|topic| (topic.name.unwrap_or_default(), outcome(topic.error_code, topic.error_message)));
         Ok(results.collect())
     }
 
@@ -362,7 +362,8 @@ impl<E: Env> Admin<E> {
         let result = response.results.into_iter().find(|result| {
             ConfigResource::from_wire(result.resource_type, &result.resource_name).as_ref() == Some(of)
         });
-        let result = result.ok_or_else(|| AdminError::Unknown("the answer is about something else".into()))?;
+        let result =
+            result.ok_or_else(|| AdminError::Unknown("the answer is about something else".into()))?;
         outcome(result.error_code, result.error_message)?;
         let entries = result.configs.into_iter().map(|entry| ConfigEntry {
             name: entry.name,
@@ -467,7 +468,8 @@ impl<E: Env> Admin<E> {
             Err(AdminError::Unsupported(_)) => {
                 let metadata = self.metadata(Some(&[])).await?;
                 let brokers = metadata.brokers().iter();
-                let brokers = brokers.map(|(&id, it)| (id, format!("{}:{}", it.host, it.port), it.rack.clone()));
+                let brokers =
+                    brokers.map(|(&id, it)| (id, format!("{}:{}", it.host, it.port), it.rack.clone()));
                 Ok(ClusterDescription {
                     cluster_id: metadata.cluster_id.clone().unwrap_or_default(),
                     controller: metadata.controller,
@@ -631,14 +633,15 @@ fn timeout_ms(timeout: Duration) -> i32 {
 
 fn creatable(topic: &NewTopic) -> CreatableTopic {
     const CLUSTER_DEFAULT: i8 = -1;
-    let assignments = topic.assignments.iter().map(|(&partition_index, brokers)| CreatableReplicaAssignment {
-        partition_index,
-        broker_ids: brokers.iter().map(|broker| broker.0).collect(),
-    });
-    let configs = topic.configs.iter().map(|(name, value)| CreatableTopicConfig {
-        name: name.clone(),
-        value: Some(value.clone()),
-    });
+    let assignments =
+        topic.assignments.iter().map(|(&partition_index, brokers)| CreatableReplicaAssignment {
+            partition_index,
+            broker_ids: brokers.iter().map(|broker| broker.0).collect(),
+        });
+    let configs = topic
+        .configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: name.clone(), value: Some(value.clone()) });
     // With assignments, the numbers follow from them, and must not be given.
     let assigned = !topic.assignments.is_empty();
     CreatableTopic {
@@ -651,9 +654,10 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
 }
 
 fn described(response: DescribeClusterResponse) -> ClusterDescription {
-    let brokers = response.brokers.into_iter().map(|broker| {
-        (BrokerId(broker.broker_id), format!("{}:{}", broker.host, broker.port), broker.rack)
-    });
+    let brokers = response
+        .brokers
+        .into_iter()
+        .map(|broker| (BrokerId(broker.broker_id), format!("{}:{}", broker.host, broker.port), broker.rack));
     ClusterDescription {
         cluster_id: response.cluster_id,
         controller: (response.controller_id >= 0).then_some(BrokerId(response.controller_id)),

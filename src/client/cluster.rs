@@ -170,7 +170,11 @@ impl<E: Env> Cluster<E> {
     }
 
     /// A connection as chosen, waited for until `deadline`.
-    pub(crate) async fn obtain(&mut self, choice: Choice, deadline: Mono) -> Result<&Connection<E>, CallError> {
+    pub(crate) async fn obtain(
+        &mut self,
+        choice: Choice,
+        deadline: Mono,
+    ) -> Result<&Connection<E>, CallError> {
         let clock = self.env.clock().clone();
         loop {
             let now = clock.now();

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::config::ClientConfig;
+use super::futures::{Either, race};
 use super::versions::{Handshake, Versions, handshake_request, read_handshake};
 use crate::env::{Clock, Env, Network, ReadHalf, Stream, WriteHalf};
 use crate::types::Mono;
@@ -75,12 +76,7 @@ impl<E: Env> Connection<E> {
     /// # Errors
     ///
     /// What went wrong, for people, naming the address.
-    pub async fn open(
-        env: &E,
-        host: &str,
-        port: u16,
-        config: &ClientConfig,
-    ) -> Result<Self, String> {
+    pub async fn open(env: &E, host: &str, port: u16, config: &ClientConfig) -> Result<Self, String> {
         let peer = format!("{host}:{port}");
         let deadline = env.clock().now() + config.socket_connection_setup_timeout;
         let dialled = env.clock().timeout_at(deadline, env.network().connect(host, port)).await;
@@ -321,15 +317,7 @@ async fn write_all<E: Env, W: WriteHalf>(
     shared: Arc<Shared>,
 ) {
     loop {
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let job = tokio::select! {
-            biased;
-            () = shared.closed.notified() => break,
-            job = queue.recv() => match job {
-                Some(job) => job,
-                None => break,
-            },
-        };
+        let Either::Second(Some(job)) = race(shared.closed.notified(), queue.recv()).await else { break };
         let Job { mut segments, awaited, answered } = job;
         let deadline = awaited.deadline;
         let unanswered = if answered {
@@ -341,12 +329,11 @@ async fn write_all<E: Env, W: WriteHalf>(
         } else {
             Some(awaited)
         };
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let written = tokio::select! {
-            biased;
-            written = write.write(&mut segments) => written.map_err(|error| error.to_string()),
-            () = shared.closed.notified() => Err("the connection was closed".to_owned()),
-            () = env.clock().sleep_until(deadline) => Err("the broker does not read".to_owned()),
+        let hindrance = race(shared.closed.notified(), env.clock().sleep_until(deadline));
+        let written = match race(write.write(&mut segments), hindrance).await {
+            Either::First(written) => written.map_err(|error| error.to_string()),
+            Either::Second(Either::First(())) => Err("the connection was closed".to_owned()),
+            Either::Second(Either::Second(())) => Err("the broker does not read".to_owned()),
         };
         let failed = written.is_err();
         if let Err(reason) = &written {
@@ -404,12 +391,13 @@ impl<E: Env, R: ReadHalf> Reading<E, R> {
                 None => std::future::pending().await,
             }
         };
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let read = tokio::select! {
-            biased;
-            read = self.read.read(&mut self.buffer) => read,
-            () = self.shared.awaited.notified() => return Ok(()),
-            key = time_is_over => return Err(format!("{key} timed out (request.timeout.ms)")),
+        let news = race(self.shared.awaited.notified(), time_is_over);
+        let read = match race(self.read.read(&mut self.buffer), news).await {
+            Either::First(read) => read,
+            Either::Second(Either::First(())) => return Ok(()),
+            Either::Second(Either::Second(key)) => {
+                return Err(format!("{key} timed out (request.timeout.ms)"));
+            }
         };
         match read {
             Ok(0) => return Err("closed by the broker".to_owned()),

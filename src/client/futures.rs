@@ -1,7 +1,7 @@
 //! Several futures of one task, awaited together.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 /// Futures under way. They run only while [`FutureSet::next`] is awaited; dropping the set drops them.
@@ -34,4 +34,23 @@ impl<T> FutureSet<T> {
         })
         .await
     }
+}
+
+/// What came first.
+pub(crate) enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+/// Awaits two futures until one is ready, and drops the other. If both are, the first wins: the same in every
+/// run.
+pub(crate) async fn race<A: Future, B: Future>(first: A, second: B) -> Either<A::Output, B::Output> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|context| {
+        if let Poll::Ready(output) = first.as_mut().poll(context) {
+            return Poll::Ready(Either::First(output));
+        }
+        second.as_mut().poll(context).map(Either::Second)
+    })
+    .await
 }

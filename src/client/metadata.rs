@@ -99,8 +99,7 @@ impl Metadata {
         leader: BrokerId,
         leader_epoch: LeaderEpoch,
     ) -> bool {
-        let Some(known) =
-            self.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(&partition))
+        let Some(known) = self.topics.get_mut(topic).and_then(|topic| topic.partitions.get_mut(&partition))
         else {
             return false;
         };
@@ -190,7 +189,9 @@ impl Metadata {
             };
             let index = partition.partition_index;
             match same.get(&index) {
-                Some(known) if fresh.leader_epoch != LeaderEpoch::NONE && known.leader_epoch > fresh.leader_epoch => {
+                Some(known)
+                    if fresh.leader_epoch != LeaderEpoch::NONE && known.leader_epoch > fresh.leader_epoch =>
+                {
                     (index, known.clone())
                 }
                 _ => (index, fresh),
@@ -288,7 +289,8 @@ impl Refresh {
         self.in_flight = true;
         self.needed = false;
         let topics = self.topics.iter();
-        let topics = topics.map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() });
+        let topics =
+            topics.map(|name| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() });
         MetadataRequest {
             topics: Some(topics.collect()),
             allow_auto_topic_creation: self.auto_create,

@@ -14,7 +14,7 @@ mod cluster;
 pub mod config;
 pub mod connection;
 pub mod consumer;
-mod futures;
+pub(crate) mod futures;
 pub mod metadata;
 pub mod partitioner;
 pub mod producer;
@@ -24,3 +24,8 @@ pub use admin::Admin;
 pub use config::{ClientConfig, ConsumerConfig, ProducerConfig};
 pub use consumer::Consumer;
 pub use producer::{Producer, ProducerRecord};
+
+#[cfg(test)]
+pub(crate) mod fake_broker;
+#[cfg(test)]
+mod tests;

@@ -75,9 +75,7 @@ pub enum Handshake {
 pub fn read_handshake(body: &mut Reader<'_>, version: i16) -> Result<Handshake, DecodeError> {
     const ERROR_BYTES: usize = 2;
     let mut ahead = body.clone();
-    let error = code(i16::from_be_bytes(
-        ahead.take(ERROR_BYTES)?.try_into().expect("two bytes were taken"),
-    ));
+    let error = code(i16::from_be_bytes(ahead.take(ERROR_BYTES)?.try_into().expect("two bytes were taken")));
     if error == ErrorCode::UnsupportedVersion && version > 0 {
         let response = ApiVersionsResponse::decode(body, 0)?;
         let range = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions.code());
@@ -141,8 +139,7 @@ mod tests {
         };
         let read = |bytes: &Bytes, version| read_handshake(&mut Reader::new(bytes), version);
         let itself = ApiVersion { api_key: 18, min_version: 0, max_version: 3 };
-        let telling =
-            ApiVersionsResponse { error_code: 35, api_keys: vec![itself], ..Default::default() };
+        let telling = ApiVersionsResponse { error_code: 35, api_keys: vec![itself], ..Default::default() };
         assert_eq!(read(&encode(&telling, 0), 4), Ok(Handshake::Again(3)));
         let silent = ApiVersionsResponse { error_code: 35, ..Default::default() };
         assert_eq!(read(&encode(&silent, 0), 4), Ok(Handshake::Again(0)));

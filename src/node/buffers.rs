@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// The smallest size class, in bytes. What is smaller the allocator does well by itself.
 const SMALLEST: usize = 4 * 1024;
@@ -52,6 +52,23 @@ impl BufferPool {
             None => Vec::with_capacity(capacity),
         };
         PooledBuffer { bytes, pool: Arc::clone(&self.inner) }
+    }
+
+    /// The same as a `BytesMut`, for reading from a connection. It comes back through
+    /// [`BufferPool::give_back`].
+    pub fn take_mut(&self, capacity: usize) -> BytesMut {
+        let mut buffer = self.take(capacity);
+        let shared = Bytes::from(std::mem::take(&mut buffer.bytes));
+        shared.try_into_mut().expect("nobody else has seen it")
+    }
+
+    /// Takes the memory behind `handle` back, if no other handle to it is left; else the last one frees it.
+    pub fn give_back(&self, mut handle: BytesMut) {
+        handle.clear();
+        // Only a handle that is alone can get at memory before its own.
+        if handle.try_reclaim(handle.capacity() + 1) {
+            self.inner.give_back(Vec::from(handle));
+        }
     }
 
     /// The bytes of unused buffers that it keeps.

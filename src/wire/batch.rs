@@ -19,6 +19,8 @@
 //! else may be the work of a flipped bit, which only the CRC can tell from a wrong client. Whoever uses the
 //! values for more than framing calls [`BatchHeader::verify`] first.
 
+mod crc;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -317,7 +319,7 @@ pub fn stamp(
         let change =
             crc32c::crc32c(&batch[ATTRIBUTES_AT..HEADER_LEN]) ^ crc32c::crc32c(&stamped[ATTRIBUTES_AT..]);
         let payload = header.size_in_bytes() - HEADER_LEN;
-        let crc = header.crc ^ crc32c::crc32c_combine(change, 0, payload);
+        let crc = header.crc ^ crc::shifted(change, payload);
         put(&mut stamped, CRC_AT, &crc.to_be_bytes());
     }
     stamped

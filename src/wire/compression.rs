@@ -3,11 +3,11 @@
 //! | codec | written | read |
 //! |---|---|---|
 //! | gzip | one member | members one after the other |
-//! | snappy | snappy-java's framing, blocks of 32 KiB | the same, or one raw block, as librdkafka and Go send |
+//! | snappy | snappy-java's framing, blocks of 32 KiB | the same, or one raw block, as librdkafka sends |
 //! | lz4 | one frame, independent blocks of 64 KiB | one frame with independent blocks, as in Kafka |
 //! | zstd | one frame | frames one after the other |
 //!
-//! Faults: a payload may claim any size, end anywhere and expand a thousandfold. [`Decompressor`] hands out
+//! Faults: a payload may claim any size, end anywhere and expand a thousandfold. Decompression hands out
 //! at most the bytes its caller allows, in pieces that the caller sizes. What it holds itself is bounded by
 //! the codec: gzip 32 KiB, lz4 one block of at most 4 MiB, zstd a window of at most 128 MiB that is touched
 //! only as far as data came out, and snappy one block, which can be no more than 22 times its compressed
@@ -119,6 +119,11 @@ impl Scratch {
     /// Bytes that are decompressed at a time.
     const CHUNK: usize = 16 * 1024;
 
+    /// Gives back what only an unusual batch needed.
+    pub(super) fn trim(&mut self) {
+        self.decoding.trim();
+    }
+
     /// The chunk at its full length.
     pub(super) fn sized_chunk(chunk: &mut Vec<u8>) -> &mut [u8] {
         chunk.resize(Self::CHUNK, 0);
@@ -140,7 +145,7 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
-    /// What is kept between batches. A payload that needed more gives it back with the next one.
+    /// What is kept between batches, in bytes.
     const KEPT: usize = 1 << 20;
 
     fn trim(&mut self) {

@@ -24,7 +24,8 @@
 //!   takes a default that was sent for a statement. Tagged fields are declared in the order of their tags.
 //!   Unknown tags are skipped.
 
-use super::primitives::{DecodeError, EncodeError, Reader, Writer};
+use super::error::{DecodeError, EncodeError};
+use super::primitives::{Reader, Writer};
 use crate::types::Uuid;
 use bytes::Bytes;
 
@@ -289,7 +290,7 @@ macro_rules! declare_field {
     ($name:ident { $($field:ident: $type:ty, $present:expr, [$($attribute:tt)*];)* }) => {
         impl $crate::wire::declare::Field for $name {
             #[inline]
-            #[allow(unused_mut, reason = "only tagged fields are assigned twice")]
+            #[allow(unused, reason = "only tagged fields are assigned twice; some records have no fields at all")]
             fn read(
                 reader: &mut $crate::wire::Reader<'_>,
                 version: $crate::wire::declare::Version,
@@ -323,6 +324,7 @@ macro_rules! declare_field {
             }
 
             #[inline]
+            #[allow(unused, reason = "some records have no fields at all")]
             fn write(
                 &self,
                 writer: &mut $crate::wire::Writer,
@@ -364,6 +366,7 @@ macro_rules! declare_field {
             }
 
             #[inline]
+            #[allow(unused, reason = "some records have no fields at all")]
             fn bytes_min(version: $crate::wire::declare::Version) -> usize {
                 use $crate::wire::declare::tag_of;
                 let mut bytes = usize::from(version.flexible);
@@ -464,3 +467,137 @@ macro_rules! nullable_check {
 }
 
 pub(super) use {declare, declare_field, default_of, is_ignorable, nullable_check, tag_of};
+
+#[cfg(test)]
+#[expect(unreachable_pub, reason = "what is declared is public, wherever it stands")]
+mod tests {
+    use crate::types::Uuid;
+    use crate::wire::{DecodeError, EncodeError, Message, Reader, Writer};
+    use bytes::Bytes;
+
+    declare! {
+        /// One of everything.
+        message Sample, 1..=4, flexible 3.. {
+            number: i32, 0.., default(-1);
+            gone: String, 0..=1;
+            lossy: i64, 2.., default(7), ignorable;
+            maybe: Option<Vec<Part>>, 0.., nullable(2..), default(Some(Vec::new()));
+            low: i8, 3.., tag(0), ignorable;
+            high: Option<Part>, 4.., tag(5);
+        }
+
+        /// A part.
+        struct Part {
+            name: Option<String>, 0..;
+            id: Uuid, 4..;
+        }
+    }
+
+    fn encoded(sample: &Sample, version: i16) -> Result<Bytes, EncodeError> {
+        let mut writer = Writer::new();
+        sample.encode(&mut writer, version)?;
+        Ok(writer.into_bytes())
+    }
+
+    fn decoded(bytes: &[u8], version: i16) -> Result<Sample, DecodeError> {
+        let bytes = Bytes::copy_from_slice(bytes);
+        let mut reader = Reader::new(&bytes);
+        let sample = Sample::decode(&mut reader, version)?;
+        reader.finish()?;
+        Ok(sample)
+    }
+
+    #[test]
+    fn fields_stand_in_their_versions_only() {
+        let sample = Sample { number: 1, gone: "x".into(), ..Sample::default() };
+        let bytes = encoded(&sample, 1).unwrap();
+        assert_eq!(&bytes[..], b"\0\0\0\x01\0\x01x\0\0\0\0");
+        assert_eq!(decoded(&bytes, 1), Ok(sample));
+        let bytes = encoded(&Sample::default(), 2).unwrap();
+        assert_eq!(&bytes[..], b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x07\0\0\0\0");
+        assert_eq!(decoded(&bytes, 2), Ok(Sample::default()));
+    }
+
+    #[test]
+    fn what_a_version_lacks_is_dropped_only_if_ignorable() {
+        let lossy = Sample { lossy: 9, low: 1, ..Sample::default() };
+        assert_eq!(encoded(&lossy, 1), encoded(&Sample::default(), 1));
+        let gone = Sample { gone: "x".into(), ..Sample::default() };
+        assert_eq!(
+            encoded(&gone, 2),
+            Err(EncodeError::NotInVersion { message: "Sample", field: "gone", version: 2 })
+        );
+        let high = Sample { high: Some(Part::default()), ..Sample::default() };
+        assert_eq!(
+            encoded(&high, 3),
+            Err(EncodeError::NotInVersion { message: "Sample", field: "high", version: 3 })
+        );
+    }
+
+    #[test]
+    fn null_is_for_versions_that_allow_it() {
+        let null = Sample { maybe: None, ..Sample::default() };
+        assert_eq!(
+            encoded(&null, 1),
+            Err(EncodeError::UnexpectedNull { message: "Sample", field: "maybe", version: 1 })
+        );
+        assert_eq!(
+            decoded(b"\0\0\0\x01\0\0\xff\xff\xff\xff", 1),
+            Err(DecodeError::UnexpectedNull { field: "Sample.maybe", version: 1 })
+        );
+        assert_eq!(
+            decoded(b"\0\0\0\x01\xff\xff\0\0\0\0", 1),
+            Err(DecodeError::UnexpectedNull { field: "a string", version: 1 })
+        );
+        assert_eq!(decoded(&encoded(&null, 2).unwrap(), 2), Ok(null));
+    }
+
+    #[test]
+    fn tagged_fields_are_sent_unless_default_and_in_order() {
+        assert_eq!(encoded(&Sample::default(), 4).unwrap().last(), Some(&0));
+        let part = Part { name: Some("p".into()), id: Uuid(3) };
+        let sample = Sample { low: 4, high: Some(part), ..Sample::default() };
+        let bytes = encoded(&sample, 4).unwrap();
+        let expected =
+            [b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x07\x01\x02\0\x01\x04\x05\x14\x01\x02p", &[0; 15][..], &[3, 0]]
+                .concat();
+        assert_eq!(bytes, expected);
+        assert_eq!(decoded(&bytes, 4), Ok(sample));
+    }
+
+    #[test]
+    fn unknown_tagged_fields_are_skipped() {
+        let start = b"\0\0\0\x01\0\0\0\0\0\0\0\x07\x01";
+        let known = Sample { number: 1, low: 4, ..Sample::default() };
+        let tagged = |section: &[u8], version| decoded(&[start, section].concat(), version);
+        assert_eq!(tagged(b"\x02\0\x01\x04\x09\x02zz", 3), Ok(known.clone()));
+        assert_eq!(tagged(b"\x02\0\x01\x04\x05\x02zz", 3), Ok(known), "tag 5 is unknown in version 3");
+        assert_eq!(
+            tagged(b"\x01\0\x02\x04\x04", 3),
+            Err(DecodeError::TaggedFieldTooLong { tag: 0, excess: 1 })
+        );
+        assert_eq!(
+            tagged(b"\xff\xff\xff\xff\x0f", 3),
+            Err(DecodeError::Truncated { needed: 1, remaining: 0 }),
+            "four billion tagged fields end with the bytes"
+        );
+        assert_eq!(
+            tagged(b"\x01\x07\xff\xff\xff\xff\x0f", 3),
+            Err(DecodeError::Truncated { needed: 0xffff_ffff, remaining: 0 })
+        );
+    }
+
+    #[test]
+    fn versions_outside_of_the_range_are_refused() {
+        for version in [-1, 0, 5] {
+            assert_eq!(
+                decoded(&[], version),
+                Err(DecodeError::UnsupportedVersion { message: "Sample", version })
+            );
+            assert_eq!(
+                encoded(&Sample::default(), version),
+                Err(EncodeError::UnsupportedVersion { message: "Sample", version })
+            );
+        }
+    }
+}

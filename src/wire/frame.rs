@@ -4,8 +4,9 @@
 //! (`socket.request.max.bytes`), ends the connection, as in Kafka. Zero is a legal frame and an illegal
 //! request.
 
+use super::error::EncodeError;
 use super::header::{RequestHeader, ResponseHeader};
-use super::primitives::{EncodeError, Writer};
+use super::primitives::Writer;
 use super::{Message, Request};
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -6,7 +6,8 @@
 //! [`ApiKey::response_header_is_flexible`].
 
 use super::api::ApiKey;
-use super::primitives::{DecodeError, EncodeError, Reader, Writer};
+use super::error::{DecodeError, EncodeError};
+use super::primitives::{Reader, Writer};
 
 /// What stands before every request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -7,6 +7,11 @@
 //! | [`header`] | request and response headers |
 //! | [`api`] | the APIs: keys, names, versions |
 //! | [`messages`] | requests and responses, one file per API |
+//! | [`batch`], [`batch_builder`] | record batches: their header, building them |
+//! | [`records`] | the records inside a batch |
+//! | [`compression`] | Kafka's codecs, in bounded pieces |
+//! | [`metadata`] | records of the metadata log |
+//! | [`control`] | control records of the metadata log and its snapshots |
 //!
 //! A message is declared once, with the versions of each field; the declaration yields struct, defaults,
 //! decoding and encoding for all versions (`declare.rs`). Names are those of Kafka's schemas, in snake case;
@@ -17,16 +22,20 @@ pub mod batch;
 pub mod batch_builder;
 pub mod batch_recompress;
 pub mod compression;
+pub mod control;
 pub mod declare;
 pub mod frame;
 pub mod header;
 pub mod messages;
+pub mod metadata;
 pub mod primitives;
 pub mod records;
 pub mod validate;
+mod error;
 
 pub use api::{ApiKey, VersionRange};
-pub use primitives::{DecodeError, EncodeError, Reader, Writer};
+pub use error::{DecodeError, EncodeError};
+pub use primitives::{Reader, Writer};
 
 use declare::{Field, Version};
 use std::fmt::Debug;

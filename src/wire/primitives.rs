@@ -12,6 +12,7 @@
 //! Everything read here may come from an enemy or a damaged disk. No input panics, and every length is
 //! checked against the bytes that remain *before* anything is allocated: see [`Reader::array_length`].
 
+use super::error::{DecodeError, EncodeError};
 use crate::types::Uuid;
 use bytes::Bytes;
 
@@ -21,121 +22,6 @@ pub const STRING_BYTES_MAX: usize = 0x7fff;
 /// Byte fields at least this long leave as a segment of their own instead of being copied. Below it the copy
 /// is cheaper than one more entry in a vectored write.
 const SEGMENT_BYTES_MIN: usize = 1024;
-
-/// Why bytes could not be decoded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DecodeError {
-    /// The bytes end before the value does.
-    #[error("{needed} bytes needed, {remaining} remain")]
-    Truncated {
-        /// Bytes that the value takes.
-        needed: usize,
-        /// Bytes that are left.
-        remaining: usize,
-    },
-    /// An array claims more elements than the rest of the bytes can hold.
-    #[error("an array claims {claimed} elements, but only {remaining} bytes remain")]
-    ArrayTooLong {
-        /// Elements claimed.
-        claimed: usize,
-        /// Bytes that are left.
-        remaining: usize,
-    },
-    /// A string is longer than [`STRING_BYTES_MAX`].
-    #[error("a string of {length} bytes exceeds {STRING_BYTES_MAX}")]
-    StringTooLong {
-        /// The string's length, in bytes.
-        length: usize,
-    },
-    /// A varint goes on past the bytes that its type allows.
-    #[error("a varint does not end within {bytes_max} bytes")]
-    VarintTooLong {
-        /// The greatest encoded length of the type.
-        bytes_max: usize,
-    },
-    /// Null stands where the version allows none.
-    #[error("{field} must not be null in version {version}")]
-    UnexpectedNull {
-        /// The field, or the kind of value where the field is not known.
-        field: &'static str,
-        /// The message's version.
-        version: i16,
-    },
-    /// A tagged field's value is shorter than the size that stands before it.
-    #[error("tagged field {tag} leaves {excess} of its bytes unread")]
-    TaggedFieldTooLong {
-        /// The field's tag.
-        tag: u32,
-        /// Bytes that the value did not take.
-        excess: usize,
-    },
-    /// The message exists, but not in this version.
-    #[error("{message} has no version {version}")]
-    UnsupportedVersion {
-        /// The message's name in Kafka's schema.
-        message: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A request header names an API that Kafka does not have.
-    #[error("unknown API key {0}")]
-    UnknownApiKey(i16),
-    /// A metadata or control record has a type that is not known here.
-    #[error("unknown {kind} record type {code}")]
-    UnknownRecord {
-        /// "metadata" or "control".
-        kind: &'static str,
-        /// The type's number.
-        code: i64,
-    },
-    /// A metadata record stands in a frame of another version than 1.
-    #[error("unknown metadata frame version {0}")]
-    UnknownFrameVersion(u32),
-    /// Bytes are left after a value that should have taken them all.
-    #[error("{0} bytes are left over")]
-    TrailingBytes(usize),
-}
-
-/// Why a message could not be encoded: it says something that the version cannot express.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// A field has a value, and the version has no such field.
-    #[error("{message}.{field} is set, but version {version} has no such field")]
-    NotInVersion {
-        /// The structure's name in Kafka's schema.
-        message: &'static str,
-        /// The field's name.
-        field: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A field is null, and the version does not allow that.
-    #[error("{message}.{field} must not be null in version {version}")]
-    UnexpectedNull {
-        /// The structure's name in Kafka's schema.
-        message: &'static str,
-        /// The field's name.
-        field: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-    /// A string, byte field, array or frame is longer than its length prefix can say.
-    #[error("a {kind} of length {length} is too long")]
-    TooLong {
-        /// What is too long.
-        kind: &'static str,
-        /// Its length in bytes, or in elements for an array.
-        length: usize,
-    },
-    /// The message exists, but not in this version.
-    #[error("{message} has no version {version}")]
-    UnsupportedVersion {
-        /// The message's name in Kafka's schema.
-        message: &'static str,
-        /// The version asked for.
-        version: i16,
-    },
-}
 
 /// Reads values off the front of a byte string. Byte fields come out as slices that share its memory.
 #[derive(Debug, Clone)]
@@ -551,5 +437,146 @@ impl Writer {
             value >>= 7;
         }
         self.buffer.push(value as u8);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T>(bytes: &[u8], read: impl FnOnce(&mut Reader<'_>) -> T) -> T {
+        read(&mut Reader::new(&Bytes::copy_from_slice(bytes)))
+    }
+
+    fn written(write: impl FnOnce(&mut Writer)) -> Bytes {
+        let mut writer = Writer::new();
+        write(&mut writer);
+        writer.into_bytes()
+    }
+
+    #[test]
+    fn varints_are_kafkas() {
+        // Vectors from the definition: zigzag interleaves signs, seven bits a byte, low bits first.
+        for (value, bytes) in [
+            (0, &[0x00][..]),
+            (-1, &[0x01]),
+            (1, &[0x02]),
+            (63, &[0x7e]),
+            (-64, &[0x7f]),
+            (64, &[0x80, 0x01]),
+            (i32::MAX, &[0xfe, 0xff, 0xff, 0xff, 0x0f]),
+            (i32::MIN, &[0xff, 0xff, 0xff, 0xff, 0x0f]),
+        ] {
+            assert_eq!(written(|w| w.varint(value)), bytes);
+            assert_eq!(read(bytes, |r| r.varint()), Ok(value));
+            assert_eq!(written(|w| w.varlong(value.into())), bytes);
+            assert_eq!(read(bytes, |r| r.varlong()), Ok(value.into()));
+        }
+        for (value, bytes) in [
+            (i64::MAX, b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+            (i64::MIN, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        ] {
+            assert_eq!(written(|w| w.varlong(value)), &bytes[..]);
+            assert_eq!(read(bytes, |r| r.varlong()), Ok(value));
+        }
+        for (value, bytes) in
+            [(127, &[0x7f][..]), (300, &[0xac, 0x02]), (u32::MAX, &[0xff, 0xff, 0xff, 0xff, 0x0f])]
+        {
+            assert_eq!(written(|w| w.unsigned_varint(value)), bytes);
+            assert_eq!(read(bytes, |r| r.unsigned_varint()), Ok(value));
+        }
+    }
+
+    #[test]
+    fn varints_that_do_not_end_are_refused() {
+        assert_eq!(
+            read(&[0x80; 6], |r| r.unsigned_varint()),
+            Err(DecodeError::VarintTooLong { bytes_max: 5 })
+        );
+        assert_eq!(read(&[0x80; 11], |r| r.varlong()), Err(DecodeError::VarintTooLong { bytes_max: 10 }));
+        assert_eq!(read(&[0x80; 2], |r| r.varint()), Err(DecodeError::Truncated { needed: 1, remaining: 0 }));
+    }
+
+    #[test]
+    fn numbers_are_big_endian() {
+        let bytes = written(|w| {
+            w.i8(-2);
+            w.u8(200);
+            w.i16(-3);
+            w.u16(65_000);
+            w.i32(-4);
+            w.u32(4_000_000_000);
+            w.i64(-5);
+            w.f64(1.5);
+            w.bool(true);
+            w.uuid(Uuid(0x0102));
+        });
+        assert_eq!(&bytes[..4], [0xfe, 200, 0xff, 0xfd]);
+        assert_eq!(&bytes[30..], [&[1][..], &[0; 14], &[1, 2]].concat());
+        let mut reader = Reader::new(&bytes);
+        assert_eq!((reader.i8(), reader.u8()), (Ok(-2), Ok(200)));
+        assert_eq!((reader.i16(), reader.u16()), (Ok(-3), Ok(65_000)));
+        assert_eq!((reader.i32(), reader.u32()), (Ok(-4), Ok(4_000_000_000)));
+        assert_eq!((reader.i64(), reader.f64()), (Ok(-5), Ok(1.5)));
+        assert_eq!((reader.bool(), reader.uuid()), (Ok(true), Ok(Uuid(0x0102))));
+        assert_eq!(reader.i16(), Err(DecodeError::Truncated { needed: 2, remaining: 0 }));
+    }
+
+    #[test]
+    fn an_array_may_not_claim_more_than_the_bytes_can_hold() {
+        let claim = [0x7f, 0xff, 0xff, 0xff, 0, 0];
+        assert_eq!(
+            read(&claim, |r| r.array_length(false, 2)),
+            Err(DecodeError::ArrayTooLong { claimed: 0x7fff_ffff, remaining: 2 })
+        );
+        assert_eq!(read(&[0, 0, 0, 1, 0, 0], |r| r.array_length(false, 2)), Ok(Some(1)));
+        assert_eq!(read(&[3, 0, 0], |r| r.array_length(true, 0)), Ok(Some(2)), "an element takes a byte");
+        assert_eq!(read(&[0xff; 4], |r| r.array_length(false, 1)), Ok(None));
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_repaired_within_the_limit() {
+        assert_eq!(read(b"a\xffb", |r| r.string(3)), Ok("a\u{fffd}b".into()));
+        let bad = vec![0xff; STRING_BYTES_MAX];
+        let length = 3 * STRING_BYTES_MAX;
+        assert_eq!(read(&bad, |r| r.string(bad.len())), Err(DecodeError::StringTooLong { length }));
+        assert_eq!(
+            read(&[0x81, 0x80, 0x02], |r| r.string_length(true)),
+            Err(DecodeError::StringTooLong { length: 0x8000 })
+        );
+    }
+
+    #[test]
+    fn large_byte_fields_are_neither_copied_in_nor_out() {
+        let payload = Bytes::from(vec![7; SEGMENT_BYTES_MIN]);
+        let mut writer = Writer::new();
+        writer.u8(1);
+        writer.bytes(&payload);
+        writer.bytes(&payload);
+        writer.bytes(&payload.slice(..3));
+        assert_eq!(writer.len(), 1 + 2 * SEGMENT_BYTES_MIN + 3);
+        let segments = writer.into_segments();
+        assert_eq!(segments.iter().map(Bytes::len).collect::<Vec<_>>(), [1, 1024, 1024, 3]);
+        assert_eq!(segments[1].as_ptr(), payload.as_ptr());
+        let out = Reader::new(&payload).bytes(10).unwrap();
+        assert_eq!(out.as_ptr(), payload.as_ptr());
+    }
+
+    #[test]
+    fn sizes_stand_before_what_they_measure() {
+        let payload = Bytes::from(vec![7; SEGMENT_BYTES_MIN]);
+        let bytes = written(|w| {
+            w.u8(9);
+            w.bytes(&payload);
+            w.sized(|w| -> Result<(), EncodeError> {
+                w.raw(b"ab");
+                w.bytes(&payload);
+                w.raw(b"c");
+                Ok(())
+            })
+            .unwrap();
+        });
+        let expected = [&[9][..], &payload, &[0x83, 0x08], b"ab", &payload, b"c"].concat();
+        assert_eq!(bytes, expected);
     }
 }

@@ -101,8 +101,8 @@ impl ControlType {
 
 /// The records of one batch, one after the other. After an error nothing more comes.
 ///
-/// An uncompressed batch is sliced, not copied. A compressed one is decompressed as the iterator goes, and its
-/// records share buffers of some KiB.
+/// An uncompressed batch is sliced, not copied. A compressed one is decompressed as the iterator goes, and
+/// its records share buffers of some KiB.
 pub struct RecordIter<'a> {
     header: BatchHeader,
     source: Source<'a>,
@@ -114,7 +114,8 @@ pub struct RecordIter<'a> {
 }
 
 enum Source<'a> {
-    Plain(Bytes),
+    /// The batch's bytes, and of those the records not read yet.
+    Plain(&'a Bytes, &'a [u8]),
     Compressed(Compressed<'a>),
 }
 
@@ -128,7 +129,7 @@ impl<'a> RecordIter<'a> {
     pub fn new(batch: &'a Batch, limit: u64, scratch: &'a mut Scratch) -> Result<Self, RecordError> {
         let codec = batch.header.compression()?;
         let source = if codec == Compression::None || batch.header.records_count == 0 {
-            Source::Plain(batch.bytes.slice(HEADER_LEN..))
+            Source::Plain(&batch.bytes, &batch.bytes[HEADER_LEN..])
         } else {
             let payload = &batch.bytes[HEADER_LEN..];
             let stream = Decompressor::new(codec, payload, limit, &mut scratch.decoding)?;
@@ -157,29 +158,29 @@ impl<'a> RecordIter<'a> {
                 return Err(RecordError::RecordCount);
             }
             let ended = match &mut self.source {
-                Source::Plain(rest) => rest.is_empty(),
+                Source::Plain(_, rest) => rest.is_empty(),
                 Source::Compressed(source) => source.at_end()?,
             };
             return if ended { Ok(None) } else { Err(RecordError::BytesLeft) };
         }
-        let body = match &mut self.source {
-            Source::Plain(rest) => {
+        let parsed = match &mut self.source {
+            Source::Plain(whole, rest) => {
                 let length = next_length(rest)?.ok_or(RecordError::Truncated)?;
-                if length.total() > rest.len() {
-                    return Err(RecordError::Truncated);
-                }
-                rest.advance(length.prefix);
-                rest.split_to(length.body)
+                let record = rest.get(..length.total()).ok_or(RecordError::Truncated)?;
+                *rest = &rest[record.len()..];
+                Parsed::parse(whole, &record[length.prefix..])?
             }
-            Source::Compressed(source) => source.next_body()?,
+            Source::Compressed(source) => {
+                let body = source.next_body()?;
+                Parsed::parse(&body, &body)?
+            }
         };
-        let record = self.record(&body)?;
         self.records_left -= 1;
-        Ok(Some(record))
+        self.placed(parsed).map(Some)
     }
 
-    fn record(&mut self, body: &Bytes) -> Result<Record, RecordError> {
-        let parsed = Parsed::parse(body)?;
+    /// The record at its place in the partition.
+    fn placed(&mut self, parsed: Parsed) -> Result<Record, RecordError> {
         let delta = i64::from(parsed.offset_delta);
         let gap = delta != self.next_delta;
         if delta < self.next_delta
@@ -340,11 +341,12 @@ struct Parsed {
 }
 
 impl Parsed {
-    fn parse(body: &Bytes) -> Result<Self, RecordError> {
+    /// `body` is part of `whole`, and the fields become slices of that.
+    fn parse(whole: &Bytes, body: &[u8]) -> Result<Self, RecordError> {
         let mut rest = Slice(body);
         let field = |rest: &mut Slice<'_>| -> Result<Option<Bytes>, RecordError> {
             let length = rest.length_or_none()?;
-            length.map(|length| Ok(body.slice_ref(rest.take(length)?))).transpose()
+            length.map(|length| Ok(whole.slice_ref(rest.take(length)?))).transpose()
         };
         rest.byte()?;
         let timestamp_delta = rest.varlong()?;
@@ -372,7 +374,7 @@ pub(super) struct Outline {
 }
 
 /// Walks over a record's body, as strictly as reading it does.
-#[inline]
+#[inline(always)]
 pub(super) fn outline<F: Fields>(body: &mut F) -> Result<Outline, RecordError> {
     body.byte()?;
     let timestamp_delta = body.varlong()?;
@@ -402,48 +404,21 @@ pub(super) trait Fields {
     /// Consumes `count` bytes; [`RecordError::FieldBeyondRecord`] if the record has fewer left.
     fn skip(&mut self, count: usize) -> Result<(), RecordError>;
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<i32, RecordError> {
-        let first = self.byte()?;
-        let mut value = u32::from(first & 0x7f);
-        if first & 0x80 != 0 {
-            let mut shift = 7;
-            loop {
-                let byte = self.byte()?;
-                // The fifth byte has room for four bits and must be the last.
-                if shift == 28 && byte > 0x0f {
-                    return Err(RecordError::Varint);
-                }
-                value |= u32::from(byte & 0x7f) << shift;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-                shift += 7;
-            }
-        }
+        let value = self.unsigned(5, 0x0f)? as u32;
         Ok((value >> 1) as i32 ^ -((value & 1) as i32))
     }
 
-    #[inline]
+    #[inline(always)]
     fn varlong(&mut self) -> Result<i64, RecordError> {
-        let first = self.byte()?;
-        let mut value = u64::from(first & 0x7f);
-        if first & 0x80 != 0 {
-            let mut shift = 7;
-            loop {
-                let byte = self.byte()?;
-                // The tenth byte has room for one bit and must be the last.
-                if shift == 63 && byte > 0x01 {
-                    return Err(RecordError::Varint);
-                }
-                value |= u64::from(byte & 0x7f) << shift;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-                shift += 7;
-            }
-        }
+        let value = self.unsigned(10, 0x01)?;
         Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+    }
+
+    /// An unsigned varint of at most `bytes` bytes, the last of them at most `last`.
+    fn unsigned(&mut self, bytes: u32, last: u8) -> Result<u64, RecordError> {
+        unsigned_varint(|| self.byte(), bytes, last)
     }
 
     /// A length, -1 for none.
@@ -495,6 +470,50 @@ impl Fields for Slice<'_> {
     fn skip(&mut self, count: usize) -> Result<(), RecordError> {
         self.take(count).map(|_| ())
     }
+
+    /// Nearly all varints are one or two bytes. What is longer is read out of line, by value, so that the
+    /// position of the walk stays in a register.
+    #[inline(always)]
+    fn unsigned(&mut self, bytes: u32, last: u8) -> Result<u64, RecordError> {
+        match *self.0 {
+            [byte @ ..0x80, ref rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(byte))
+            }
+            [first, second @ ..0x80, ref rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => {
+                let (value, rest) = long_varint(Slice(self.0), bytes, last)?;
+                self.0 = rest;
+                Ok(value)
+            }
+        }
+    }
+}
+
+#[inline(never)]
+fn long_varint(mut from: Slice<'_>, bytes: u32, last: u8) -> Result<(u64, &[u8]), RecordError> {
+    let value = unsigned_varint(|| from.byte(), bytes, last)?;
+    Ok((value, from.0))
+}
+
+fn unsigned_varint(
+    mut next: impl FnMut() -> Result<u8, RecordError>,
+    bytes: u32,
+    last: u8,
+) -> Result<u64, RecordError> {
+    let mut value = 0;
+    for index in 0..bytes {
+        let byte = next()?;
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            let fits = index + 1 < bytes || byte <= last;
+            return if fits { Ok(value) } else { Err(RecordError::Varint) };
+        }
+    }
+    Err(RecordError::Varint)
 }
 
 /// Zigzag: small numbers of either sign become small unsigned ones.
@@ -560,7 +579,7 @@ mod tests {
     #[test]
     fn a_body_is_taken_apart() {
         let body = Bytes::copy_from_slice(&BODY[..BODY_LEN]);
-        let parsed = Parsed::parse(&body).unwrap();
+        let parsed = Parsed::parse(&body, &body).unwrap();
         assert_eq!((parsed.timestamp_delta, parsed.offset_delta), (5, 1));
         assert_eq!((parsed.key, parsed.value), (Some(Bytes::from_static(b"k")), None));
         let header = |key, value: Option<&'static [u8]>| Header {
@@ -575,7 +594,8 @@ mod tests {
     #[test]
     fn both_readers_refuse_the_same_bodies() {
         let both = |body: &[u8]| {
-            let parsed = Parsed::parse(&Bytes::copy_from_slice(body)).map(|_| ());
+            let whole = Bytes::copy_from_slice(body);
+            let parsed = Parsed::parse(&whole, &whole).map(|_| ());
             assert_eq!(parsed, outline(&mut Slice(body)).map(|_| ()), "{body:?}");
             parsed
         };

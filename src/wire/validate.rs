@@ -9,8 +9,10 @@
 //!    timestamps are in bounds where producers set them;
 //! 5. the topic's `compression.type` and `message.timestamp.type` are applied.
 //!
-//! Compressed records are read through a fixed buffer. Nothing here grows with their number or size, save a
-//! batch that has to be compressed anew.
+//! Compressed records are read through a fixed buffer: nothing here grows with their number or size, save a
+//! batch that has to be compressed anew. Where Kafka is more lenient we refuse, as INVALID_RECORD: offset
+//! deltas other than 0, 1, 2 ... (Kafka re-encodes such a batch, or stores it as it is), a transactional batch
+//! without a producer id, a producer id without an epoch, bytes after the batch.
 
 #[cfg(test)]
 mod tests;
@@ -90,6 +92,12 @@ impl Validated {
 ///
 /// If the rules name a compression level that does not exist.
 pub fn validate(records: &Bytes, rules: &Rules, scratch: &mut Scratch) -> Result<Validated, Rejected> {
+    let outcome = check(records, rules, scratch);
+    scratch.trim();
+    outcome
+}
+
+fn check(records: &Bytes, rules: &Rules, scratch: &mut Scratch) -> Result<Validated, Rejected> {
     let header = check_framing(records, rules)?;
     verify_crc(records).map_err(Reason::Batch)?;
     check_header(&header)?;

@@ -225,7 +225,9 @@ impl ConsumerCore {
             };
             match topics.last_mut() {
                 Some(last) if *last.name == *key.topic => last.partitions.push(partition),
-                _ => topics.push(ListOffsetsTopic { name: key.topic.to_string(), partitions: vec![partition] }),
+                _ => {
+                    topics.push(ListOffsetsTopic { name: key.topic.to_string(), partitions: vec![partition] })
+                }
             }
         }
         if asked.is_empty() {
@@ -281,13 +283,16 @@ impl ConsumerCore {
             asked.insert(key.clone(), (assigned.generation, position, topic_id));
             let last_fetched_epoch =
                 if version < FIRST_VERSION_WITH_LAST_EPOCH { LeaderEpoch::NONE } else { position.epoch };
-            wanted.insert(key.clone(), Asked {
-                topic_id,
-                offset: position.offset,
-                current_leader_epoch: epoch,
-                last_fetched_epoch,
-                max_bytes: self.config.max_partition_fetch_bytes,
-            });
+            wanted.insert(
+                key.clone(),
+                Asked {
+                    topic_id,
+                    offset: position.offset,
+                    current_leader_epoch: epoch,
+                    last_fetched_epoch,
+                    max_bytes: self.config.max_partition_fetch_bytes,
+                },
+            );
         }
         if wanted.is_empty() {
             return None;

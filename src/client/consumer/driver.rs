@@ -8,7 +8,7 @@ use super::{ConsumeError, ConsumerConfig, ConsumerRecord, Start, TopicPartition}
 use crate::client::cluster::{Choice, Cluster};
 use crate::client::config::ConfigError;
 use crate::client::connection::{CallError, Connection};
-use crate::client::futures::FutureSet;
+use crate::client::futures::{Either, FutureSet, race};
 use crate::client::metadata::{Metadata, code};
 use crate::env::{Clock, Env, Purpose};
 use crate::error_code::ErrorCode;
@@ -314,13 +314,8 @@ impl<E: Env> Consumer<E> {
     /// Waits for an answer until `wake`, and takes it in.
     async fn wait(&mut self, wake: Mono) {
         let clock = self.env.clock().clone();
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let event = tokio::select! {
-            biased;
-            event = self.events.next() => event,
-            () = self.cluster.wait() => return,
-            () = clock.sleep_until(wake) => return,
-        };
+        let others = race(self.cluster.wait(), clock.sleep_until(wake));
+        let Either::First(event) = race(self.events.next(), others).await else { return };
         let now = clock.now();
         match event {
             Event::Listed(broker, outcome) => self.core.on_list(now, broker, outcome.ok().as_ref()),
@@ -346,8 +341,7 @@ fn list_request(
 ) -> ListOffsetsRequest {
     let mut topics: Vec<ListOffsetsTopic> = Vec::new();
     for key in left {
-        let Some((_, epoch)) =
-            metadata.leader(&key.topic, key.partition).filter(|&(id, _)| id == leader)
+        let Some((_, epoch)) = metadata.leader(&key.topic, key.partition).filter(|&(id, _)| id == leader)
         else {
             continue;
         };

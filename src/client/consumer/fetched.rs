@@ -153,12 +153,13 @@ impl Fetched {
     }
 
     fn end_transaction(&mut self, batch: &Batch, scratch: &mut Scratch) -> Result<(), ConsumeError> {
-        let mut records = RecordIter::new(batch, DECOMPRESSED_BYTES_MAX, scratch)
-            .map_err(|error| self.corrupt(&error))?;
+        let mut records =
+            RecordIter::new(batch, DECOMPRESSED_BYTES_MAX, scratch).map_err(|error| self.corrupt(&error))?;
         let first = records.next().transpose().map_err(|error| self.corrupt(&error))?;
         // Compaction may have emptied the batch.
         let Some(marker) = first else { return Ok(()) };
-        let kind = ControlType::parse(&marker.key.unwrap_or_default()).map_err(|error| self.corrupt(&error))?;
+        let kind =
+            ControlType::parse(&marker.key.unwrap_or_default()).map_err(|error| self.corrupt(&error))?;
         if kind == Some(ControlType::Abort) {
             self.aborting.remove(&batch.header.producer_id.0);
         }

@@ -7,10 +7,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::SeedableRng as _;
 
 use super::core::ConsumerCore;
-use super::{ConsumeError, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetReset, Start, TopicPartition};
+use super::{
+    ConsumeError, ConsumerConfig, ConsumerRecord, IsolationLevel, OffsetReset, Start, TopicPartition,
+};
 use crate::client::metadata::Metadata;
 use crate::error_code::ErrorCode;
 use crate::types::{BrokerId, LeaderEpoch, Mono, Offset, ProducerEpoch, ProducerId, Uuid, WallMs};
@@ -32,7 +34,6 @@ const BROKER: BrokerId = BrokerId(1);
 const EPOCH: i32 = 3;
 
 struct LogBatch {
-    base: i64,
     last: i64,
     bytes: Bytes,
 }
@@ -129,7 +130,7 @@ impl Log {
     }
 
     fn push(&mut self, bytes: Bytes, span: i64) {
-        self.batches.push(LogBatch { base: self.end, last: self.end + span - 1, bytes });
+        self.batches.push(LogBatch { last: self.end + span - 1, bytes });
         self.end += span;
     }
 
@@ -195,7 +196,7 @@ impl Broker {
             *epoch += 1;
         }
         for topic in &request.forgotten_topics_data {
-            topic.partitions.iter().for_each(|index| drop(partitions.remove(index)));
+            partitions.retain(|index, _| !topic.partitions.contains(index));
         }
         for partition in request.topics.iter().flat_map(|topic| &topic.partitions) {
             assert_eq!(partition.current_leader_epoch, EPOCH);
@@ -245,10 +246,8 @@ impl Broker {
         }
         data.records = Some(bytes.freeze());
         let overlapping = log.aborted.iter().filter(|it| it.2 >= offset && it.1 <= until);
-        let aborted = overlapping.map(|&(producer_id, first_offset, _)| AbortedTransaction {
-            producer_id,
-            first_offset,
-        });
+        let aborted = overlapping
+            .map(|&(producer_id, first_offset, _)| AbortedTransaction { producer_id, first_offset });
         data.aborted_transactions = committed.then(|| aborted.collect());
         data
     }
@@ -409,11 +408,8 @@ fn simple_log(values: i64) -> Log {
 
 #[test]
 fn the_position_moves_by_delivery_alone() {
-    let mut world = World::new(
-        ConsumerConfig { max_poll_records: 1, ..Default::default() },
-        vec![simple_log(3)],
-        1,
-    );
+    let mut world =
+        World::new(ConsumerConfig { max_poll_records: 1, ..Default::default() }, vec![simple_log(3)], 1);
     world.core.assign(key(0), Start::Offset(Offset(0)));
     world.round();
     assert!(world.core.has_fetched());

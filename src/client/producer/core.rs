@@ -439,8 +439,7 @@ impl ProducerCore {
         let mut chosen = Vec::new();
         let mut size = 0;
         let from = &self.drain_from;
-        let is_before =
-            |name: &str, partition: i32| (name, partition) < (from.0.as_str(), from.1);
+        let is_before = |name: &str, partition: i32| (name, partition) < (from.0.as_str(), from.1);
         let lanes = || self.busy_lanes();
         let round = lanes()
             .filter(|(name, partition, _)| !is_before(name, *partition))
@@ -615,7 +614,10 @@ impl Topic {
             let known = metadata.topic(name);
             let text = match (partition, known) {
                 (Some(partition), Some(known)) if known.error.is_none() => {
-                    format!("topic {name} has {} partitions, none with index {partition}", known.partitions.len())
+                    format!(
+                        "topic {name} has {} partitions, none with index {partition}",
+                        known.partitions.len()
+                    )
                 }
                 (_, Some(known)) if !known.error.is_none() => format!("topic {name}: {}", known.error),
                 _ => format!("no metadata of topic {name}"),

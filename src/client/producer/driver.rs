@@ -17,7 +17,7 @@ use super::{ProducerConfig, ProducerRecord};
 use crate::client::cluster::Cluster;
 use crate::client::config::ConfigError;
 use crate::client::connection::CallError;
-use crate::client::futures::FutureSet;
+use crate::client::futures::{Either, FutureSet, race};
 use crate::env::{Clock, Env, Purpose, Task};
 use crate::types::Mono;
 use crate::wire::messages::init_producer_id::InitProducerIdResponse;
@@ -267,16 +267,17 @@ impl<E: Env> Driver<E> {
                 None => std::future::pending().await,
             }
         };
-        #[expect(clippy::disallowed_macros, reason = "biased, so that the order is the same in every run")]
-        let command = tokio::select! {
-            biased;
-            () = self.cluster.wait() => return,
-            event = self.events.next() => {
+        let command = async {
+            if self.commands_open { self.commands.recv().await } else { std::future::pending().await }
+        };
+        let events = race(self.cluster.wait(), self.events.next());
+        let command = match race(events, race(command, sleep)).await {
+            Either::First(Either::First(())) | Either::Second(Either::Second(())) => return,
+            Either::First(Either::Second(event)) => {
                 let now = self.env.clock().now();
                 return self.on_event(now, event);
             }
-            command = self.commands.recv(), if self.commands_open => command,
-            () = sleep => return,
+            Either::Second(Either::First(command)) => command,
         };
         let Some(command) = command else {
             self.commands_open = false;

@@ -161,7 +161,12 @@ impl Lane {
             return false;
         }
         let closed = !self.queue.is_empty();
-        self.queue.push_back(Batch { bytes: entry.size, entries: vec![entry], sealed: false, may_be_written: false });
+        self.queue.push_back(Batch {
+            bytes: entry.size,
+            entries: vec![entry],
+            sealed: false,
+            may_be_written: false,
+        });
         closed
     }
 

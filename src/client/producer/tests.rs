@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::SeedableRng as _;
 
 use super::core::{ProducerCore, RequestId, Unanswered};
 use super::lane::Token;
@@ -57,7 +57,9 @@ impl Log {
             match self.producers.get(&header.producer_id.0) {
                 Some(state) if epoch < state.epoch => return Err(ErrorCode::InvalidProducerEpoch),
                 Some(state) if epoch == state.epoch => {
-                    if let Some(known) = state.batches.iter().find(|known| (known.0, known.1) == (first, last)) {
+                    if let Some(known) =
+                        state.batches.iter().find(|known| (known.0, known.1) == (first, last))
+                    {
                         return Ok(known.2);
                     }
                     let expected = increment_sequence(state.batches.back().expect("one at least").1, 1);
@@ -280,7 +282,8 @@ impl World {
     }
 
     fn random_fate(&mut self) -> Fate {
-        let refused = [ErrorCode::NotEnoughReplicas, ErrorCode::NotLeaderOrFollower, ErrorCode::InvalidRecord];
+        let refused =
+            [ErrorCode::NotEnoughReplicas, ErrorCode::NotLeaderOrFollower, ErrorCode::InvalidRecord];
         let appended = [
             ErrorCode::NotEnoughReplicasAfterAppend,
             ErrorCode::RequestTimedOut,
@@ -355,13 +358,17 @@ impl World {
         }
         for (token, outcome) in &self.outcomes {
             let (value, partition) = self.sent[token];
-            let copies = self.logs.iter().flat_map(|log| &log.values).filter(|&&other| other == value).count();
+            let copies =
+                self.logs.iter().flat_map(|log| &log.values).filter(|&&other| other == value).count();
             match outcome {
                 Ok(acknowledged) => {
                     assert!(partition.is_none_or(|partition| partition == acknowledged.partition));
                     let log = &self.logs[acknowledged.partition as usize];
                     if let Some(offset) = acknowledged.offset {
-                        assert_eq!(log.values[offset.0 as usize], value, "{token:?} is not where it should be");
+                        assert_eq!(
+                            log.values[offset.0 as usize], value,
+                            "{token:?} is not where it should be"
+                        );
                     }
                     assert!(log.values.contains(&value), "{token:?} was acknowledged and is lost");
                 }

@@ -1,8 +1,9 @@
 //! LZ4 frames.
 //!
 //! ```text
-//! 04 22 4d 18 | FLG | BD | content size u64, if FLG says | HC | (size u32 | block | checksum u32, if FLG says)*
-//!             | 00 00 00 00 | content checksum u32, if FLG says
+//! 04 22 4d 18 | FLG | BD | content size u64, if FLG says | HC
+//!   | (size u32 | block | checksum u32, if FLG says)*
+//!   | 00 00 00 00 | content checksum u32, if FLG says
 //! ```
 //!
 //! All numbers are little-endian; a block whose size has its highest bit set is stored, not compressed. As in

@@ -60,11 +60,11 @@ impl<'a> SnappyReader<'a> {
     fn next_block(&mut self) -> Result<(), DecompressError> {
         let compressed = if self.framed { self.take_framed()? } else { std::mem::take(&mut self.rest) };
         let size = snap::raw::decompress_len(compressed).map_err(|_| bad("a block has no length"))?;
-        if size as u64 > self.left {
-            return Err(DecompressError::TooLarge { limit: self.limit });
-        }
         if size > compressed.len().saturating_mul(MAX_EXPANSION) {
             return Err(bad("a block claims to be larger than its bytes can make it"));
+        }
+        if size as u64 > self.left {
+            return Err(DecompressError::TooLarge { limit: self.limit });
         }
         if self.block.len() < size {
             self.block.resize(size, 0);
@@ -172,7 +172,6 @@ mod tests {
     fn a_claim_of_four_gigabytes_allocates_nothing() {
         let claim = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
         assert!(matches!(unpack(&claim, u64::MAX), Err(DecompressError::Damaged { .. })));
-        assert_eq!(unpack(&claim, 1 << 20), Err(DecompressError::TooLarge { limit: 1 << 20 }));
         let framed = [&HEADER[..], &[0, 0, 0, 6], &claim].concat();
         assert!(matches!(unpack(&framed, u64::MAX), Err(DecompressError::Damaged { .. })));
         let block = [&HEADER[..], &[0xff, 0xff, 0xff, 0xff], &claim].concat();

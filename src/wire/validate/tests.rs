@@ -274,15 +274,15 @@ fn a_wrong_timestamp_among_missing_keys_names_the_code() {
 /// Two records that can be read, deltas 0 and 1, each `[length, attributes, timestamp, offset, -1, -1, 0]`.
 const TWO: [u8; 14] = [12, 0, 0, 0, 1, 1, 0, 12, 0, 0, 2, 1, 1, 0];
 
-#[test]
-fn every_record_can_be_read_and_fills_its_length() {
+/// (records, their claimed number, the index of the one at fault, its fault).
+fn unreadable() -> Vec<(Vec<u8>, i32, i32, RecordError)> {
     let two = |at: usize, byte: u8| {
         let mut records = TWO.to_vec();
         records[at] = byte;
         records
     };
     let offset = |found| RecordError::OffsetDelta { found, expected: 1 };
-    let cases: Vec<(Vec<u8>, i32, i32, RecordError)> = vec![
+    vec![
         (two(10, 0), 2, 1, offset(0)),
         (two(10, 4), 2, 1, offset(2)),
         (two(10, 1), 2, 1, offset(-1)),
@@ -290,8 +290,8 @@ fn every_record_can_be_read_and_fills_its_length() {
         (TWO.to_vec(), 3, 2, RecordError::Truncated),
         (TWO.to_vec(), i32::MAX, 2, RecordError::Truncated),
         (TWO[..13].to_vec(), 2, 1, RecordError::Truncated),
-        (vec![], 1, 0, RecordError::Truncated),
-        (vec![0x80], 1, 0, RecordError::Truncated),
+        (TWO[..7].to_vec(), 2, 1, RecordError::Truncated),
+        ([&TWO[..7], &[0x80]].concat(), 2, 1, RecordError::Truncated),
         (two(7, 1), 2, 1, RecordError::Length(-1)),
         (two(7, 0), 2, 1, RecordError::FieldBeyondRecord),
         (two(7, 10), 2, 1, RecordError::FieldBeyondRecord),
@@ -302,17 +302,56 @@ fn every_record_can_be_read_and_fills_its_length() {
         (two(12, 4), 2, 1, RecordError::FieldBeyondRecord),
         (two(13, 1), 2, 1, RecordError::HeaderCount(-1)),
         (two(13, 2), 2, 1, RecordError::HeaderCount(1)),
-        (vec![0xff, 0xff, 0xff, 0xff, 0x7f], 1, 0, RecordError::Varint),
-    ];
+        ([&TWO[..7], &[0xff, 0xff, 0xff, 0xff, 0x7f]].concat(), 2, 1, RecordError::Varint),
+        // A timestamp delta of eleven bytes, and one of ten with a bit too many.
+        ([&TWO[..7], &[40, 0], &[0xff; 11], &[0; 8]].concat(), 2, 1, RecordError::Varint),
+        ([&TWO[..7], &[40, 0], &[0xff; 9], &[2], &[0; 9]].concat(), 2, 1, RecordError::Varint),
+    ]
+}
+
+#[test]
+fn every_record_can_be_read_and_fills_its_length() {
     for codec in Compression::ALL {
         assert!(check(&raw(&TWO, 2, codec), &rules()).is_ok());
-        for (records, count, batch_index, error) in &cases {
-            if codec == Compression::Snappy && records.is_empty() {
-                continue; // Our writer makes no block of nothing, which is read as an empty payload all the same.
-            }
-            let rejected = refused(&raw(records, *count, codec), &rules());
-            let reason = Reason::Record { batch_index: *batch_index, error: *error };
+        for (records, count, batch_index, error) in unreadable() {
+            let rejected = refused(&raw(&records, count, codec), &rules());
+            let reason = Reason::Record { batch_index, error };
             assert_eq!((&rejected.reason, rejected.code()), (&reason, ErrorCode::InvalidRecord), "{codec}");
+        }
+        let rejected = refused(&raw(&[], 1, codec), &rules());
+        assert_eq!(rejected.code(), ErrorCode::InvalidRecord, "{codec}: no records at all");
+    }
+}
+
+/// Decompressed bytes come in pieces of 16 KiB: the same faults at every place of a record where one can end.
+#[test]
+fn a_fault_is_the_same_where_a_piece_ends_inside_a_record() {
+    const PIECE: usize = 16 * 1024;
+    let mut scratch = Scratch::default();
+    for before_end in 1..24 {
+        // A first record of whatever size puts the next one `before_end` bytes before the end of the piece:
+        // the length in three bytes, four of fields, the value's length in three, the value, no headers.
+        let body = PIECE - before_end - 3;
+        let value = body - 8;
+        let varint = |length: usize| {
+            let unsigned = 2 * length;
+            [unsigned as u8 | 0x80, (unsigned >> 7) as u8 | 0x80, (unsigned >> 14) as u8]
+        };
+        let mut padding =
+            [&varint(body)[..], &[0, 0, 0, 1], &varint(value), &vec![b'x'; value], &[0]].concat();
+        assert_eq!(padding.len(), PIECE - before_end);
+        // The record itself is the second of TWO, with its offset delta as it was.
+        padding.extend_from_slice(&TWO[7..]);
+        let mut validate = |records: &[u8], count: i32, codec: Compression| {
+            validate(&Bytes::from(raw(records, count, codec)), &rules(), &mut scratch)
+        };
+        for codec in [Compression::None, Compression::Gzip, Compression::Zstd] {
+            assert!(validate(&padding, 2, codec).is_ok(), "{codec}, {before_end} bytes before the end");
+            for (records, count, batch_index, error) in unreadable() {
+                let records = [&padding[..PIECE - before_end], &records[7..]].concat();
+                let rejected = validate(&records, count, codec).expect_err("the record is at fault");
+                assert_eq!(rejected.reason, Reason::Record { batch_index, error }, "{codec}, {before_end}");
+            }
         }
     }
 }

@@ -53,6 +53,11 @@ fn next_in_memory(rest: &mut Slice<'_>) -> Result<Outline, RecordError> {
 fn next_in_stream(stream: &mut Stream<'_, '_>) -> Result<Outline, RecordError> {
     let length = Body { stream, left: usize::MAX }.varint()?;
     let left = usize::try_from(length).map_err(|_| RecordError::Length(length))?;
+    let ready = &stream.chunk[stream.at..stream.end];
+    if let Some(body) = ready.get(..left) {
+        stream.at += left;
+        return outline(&mut Slice(body));
+    }
     outline(&mut Body { stream, left })
 }
 
@@ -113,10 +118,10 @@ impl<'a> Walk<'a> {
             Err(error) => return Err(self.unreadable(index, error)),
         };
         let timestamp = self.base_timestamp.wrapping_add(record.timestamp_delta);
-        if timestamp > self.max_timestamp {
-            self.max_timestamp = timestamp;
-            self.max_timestamp_delta = index;
-        }
+        // Selected rather than branched to: timestamps rise now and then.
+        let later = timestamp > self.max_timestamp;
+        self.max_timestamp = if later { timestamp } else { self.max_timestamp };
+        self.max_timestamp_delta = if later { index } else { self.max_timestamp_delta };
         if self.rules.compacted && !record.has_key {
             self.fault(index, Fault::NoKey);
         } else if (timestamp < self.earliest || timestamp > self.latest) && timestamp != NO_TIMESTAMP {

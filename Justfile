@@ -1,0 +1,47 @@
+# The short list of what there is to do here. `just` alone prints it.
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_list:
+    @just --list
+
+# All that CI checks, but for the long sweep; writes nothing
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test
+    cargo sim sweep --seeds 0..50
+    cargo sim meta --seeds 0..3
+
+# Formats, and accepts what clippy suggests
+fix:
+    cargo clippy --workspace --all-targets --fix --allow-dirty
+    cargo fmt --all
+
+# One seed, with its timeline
+sim SEED *OPTIONS:
+    cargo sim run --seed {{SEED}} {{OPTIONS}}
+
+# Seeds for as many seconds as given, on both cores
+sweep SECONDS="60" *OPTIONS:
+    cargo sim sweep --for {{SECONDS}} {{OPTIONS}}
+
+# Accepts new snapshots and golden hashes: read the difference before you commit it
+bless:
+    INSTA_UPDATE=always cargo test
+    cargo sim golden --bless
+
+# Coverage-guided fuzzing of one target, for a minute (needs a nightly toolchain and cargo-fuzz)
+fuzz TARGET SECONDS="60":
+    cd tests/fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{SECONDS}}
+
+# Unmodified clients in C, Java, Python and Node against one broker, then Kafka's tools over its files
+clients:
+    tests/clients/run
+
+# Ottla and Apache Kafka side by side; takes the better part of an hour
+bench *OPTIONS:
+    benches/side_by_side/run {{OPTIONS}}
+
+# Licences, sources and duplicate versions of what we depend on
+deny:
+    cargo deny check bans licenses sources

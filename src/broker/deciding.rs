@@ -1,0 +1,44 @@
+//! Asking the controller: like its own refusals, that it cannot be asked is a code and a message.
+
+use std::time::Duration;
+
+use super::Broker;
+use crate::controller::{Controller, Decision, Refusal};
+use crate::env::{Clock, Env, Rng};
+use crate::error_code::ErrorCode;
+use crate::node::context::RequestContext;
+
+impl<E: Env> Broker<E> {
+    /// Has the controller decide; returns once the decision is committed and published here.
+    ///
+    /// # Errors
+    ///
+    /// NOT_CONTROLLER, which clients retry, while the node stops. Whether the decision took effect is unknown.
+    pub(super) async fn decide<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&Controller, &mut Rng) -> Decision<R> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let decided = self.metadata.decide(|controller, rng, _| decide(controller, rng)).await;
+        decided.map_err(|gone| Refusal::new(ErrorCode::NotController, gone.to_string()))
+    }
+
+    /// The same, for no longer than the client waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decide`]; REQUEST_TIMED_OUT once `timeout_ms` have passed since the request arrived. The
+    /// decision may still take effect.
+    pub(super) async fn decide_within<R: Send + 'static>(
+        &self,
+        context: &RequestContext,
+        timeout_ms: i32,
+        decide: impl FnOnce(&Controller, &mut Rng) -> Decision<R> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+        let decided = self.env.clock().timeout_at(context.deadline(timeout), self.decide(decide)).await;
+        decided.unwrap_or_else(|| {
+            let message = format!("The controller has not answered within {timeout_ms} ms.");
+            Err(Refusal::new(ErrorCode::RequestTimedOut, message))
+        })
+    }
+}

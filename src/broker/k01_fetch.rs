@@ -1,0 +1,420 @@
+//! Fetch (key 1), versions 4-18, for consumers.
+//!
+//! Reads up to the high watermark, or for read_committed up to the last stable offset, and waits, up to
+//! `max_wait_ms`, until there are `min_bytes`. The first partition with records returns at least one whole
+//! batch, however large, so that every consumer gets on (KIP-74). Every batch's CRC is checked before it is
+//! sent: rotten bytes are never served; the partition answers KAFKA_STORAGE_ERROR, which consumers retry.
+//!
+//! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
+//! (KIP-320): see [`partition`](crate::partition). A replica's Fetch is refused: this version has no followers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::fetch_sessions::{Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, SessionRequest, TopicRef};
+use super::{Broker, decode, malformed};
+use crate::env::{Clock, Env};
+use crate::error_code::ErrorCode;
+use crate::log::{ReadBatches, ReadError, ReadLimits};
+use crate::node::budget::Permit;
+use crate::node::context::{Operation, RequestContext, Resource};
+use crate::node::metadata::Published;
+use crate::node::replica::Replica;
+use crate::node::service::{Answer, IncomingRequest, Reply, Response};
+use crate::partition::{Isolation, ReadPlan, ReadRequest, Wait, WaiterId};
+use crate::types::{LeaderEpoch, Mono, Offset, Uuid};
+use crate::wire::frame::encode_response;
+use crate::wire::messages::fetch::{
+    EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData,
+};
+
+/// The first version that identifies topics instead of naming them.
+const TOPIC_IDS_SINCE: i16 = 13;
+
+/// Serves one Fetch.
+pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) -> Reply {
+    let IncomingRequest { context, body, permit } = request;
+    let fetch = match decode::<FetchRequest>(&context, &body) {
+        Ok(fetch) => fetch,
+        Err(error) => return Reply::Now(malformed(&context, &error)),
+    };
+    drop((body, permit));
+    if fetch.replica_id.max(fetch.replica_state.replica_id) >= 0 {
+        return Reply::Now(Answer::Close("a replica fetches, and this broker has no followers".to_owned()));
+    }
+    let Some(isolation) = Isolation::from_code(fetch.isolation_level) else {
+        return Reply::Now(Answer::Close(format!("isolation level {} does not exist", fetch.isolation_level)));
+    };
+    let now = broker.env.clock().now();
+    let begun = broker.sessions().begin(session_request(&context, &fetch), now);
+    let session = match begun {
+        Ok(session) => session,
+        Err(code) => return Reply::Now(session_error(&context, code)),
+    };
+    let wait = Duration::from_millis(u64::try_from(fetch.max_wait_ms).unwrap_or(0));
+    let fetching = Fetching {
+        broker: broker.clone(),
+        deadline: context.deadline(wait),
+        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0),
+        max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(broker.config.fetch_max_bytes),
+        isolation,
+        context,
+    };
+    let published = fetching.broker.metadata.current();
+    let found = fetching.read(&published, &session).await;
+    if fetching.is_enough(&found) {
+        return Reply::Now(fetching.answer(&published, session, found));
+    }
+    // What is there now is read again with what comes: holding it would hold memory for a consumer that waits.
+    drop((found, published));
+    Reply::later(fetching.wait(session))
+}
+
+/// A Fetch under way.
+struct Fetching<E: Env> {
+    broker: Broker<E>,
+    context: RequestContext,
+    deadline: Mono,
+    min_bytes: usize,
+    max_bytes: usize,
+    isolation: Isolation,
+}
+
+/// What was found in all partitions of a Fetch, in their order.
+struct Found<E: Env> {
+    partitions: Vec<FoundPartition<E>>,
+    bytes: usize,
+    permit: Option<Permit>,
+}
+
+struct FoundPartition<E: Env> {
+    data: PartitionData,
+    /// What to wait for if it is not enough.
+    more: Option<(Arc<Replica<E>>, Wait)>,
+}
+
+impl<E: Env> Fetching<E> {
+    /// Waits until there is enough, or the time is up.
+    async fn wait(self, session: FetchContext) -> Answer {
+        let clock = self.broker.env.clock().clone();
+        loop {
+            // The metadata may change meanwhile: partitions move, topics go.
+            let published = self.broker.metadata.current();
+            let found = self.read(&published, &session).await;
+            if self.is_enough(&found) || clock.now() >= self.deadline {
+                return self.answer(&published, session, found);
+            }
+            let watching = Watching::new(&found);
+            drop((found, published));
+            if let Some(watching) = watching {
+                let _ = clock.timeout_at(self.deadline, watching.woken.notified()).await;
+            }
+        }
+    }
+
+    fn is_enough(&self, found: &Found<E>) -> bool {
+        let urgent = |partition: &FoundPartition<E>| {
+            partition.data.error_code != 0 || partition.data.diverging_epoch.epoch >= 0
+        };
+        found.bytes >= self.min_bytes || found.partitions.is_empty() || found.partitions.iter().any(urgent)
+    }
+
+    /// Reads all partitions, as far as the limits go.
+    async fn read(&self, published: &Published<E>, session: &FetchContext) -> Found<E> {
+        let mut found = Found { partitions: Vec::with_capacity(session.partitions.len()), bytes: 0, permit: None };
+        for (key, position) in &session.partitions {
+            let partition = self.read_one(published, key, position, &mut found).await;
+            found.bytes += partition.data.records.as_ref().map_or(0, Bytes::len);
+            found.partitions.push(partition);
+        }
+        if let Some(permit) = &mut found.permit {
+            permit.shrink_to(found.bytes.min(permit.bytes()));
+        }
+        found
+    }
+
+    async fn read_one(
+        &self,
+        published: &Published<E>,
+        key: &FetchKey,
+        position: &FetchPosition,
+        found: &mut Found<E>,
+    ) -> FoundPartition<E> {
+        let replica = match self.replica(published, key) {
+            Ok(replica) => replica,
+            Err(code) => return failed(key.index, code),
+        };
+        let request = ReadRequest {
+            current_leader_epoch: position.current_leader_epoch,
+            last_fetched_epoch: position.last_fetched_epoch,
+            fetch_offset: position.fetch_offset,
+            isolation: self.isolation,
+        };
+        let (plan, view) = match replica.plan_read(&request) {
+            Ok(planned) => planned,
+            Err(refusal) => {
+                let mut partition = failed(key.index, refusal.error_code());
+                partition.data.current_leader = self.leader(published, key);
+                return partition;
+            }
+        };
+        let mut data = planned(key.index, &plan, self.isolation);
+        let room = self.room(position, found);
+        if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
+            let permit = self.take_memory(room, found).await;
+            let limits = ReadLimits { max_bytes: room, upper: plan.limit, at_least_one: found.bytes == 0 };
+            // Without memory to hold them, records wait for the next Fetch.
+            let read = match permit {
+                true => view.read(position.fetch_offset, limits, &self.broker.buffers).await,
+                false => Ok(ReadBatches { bytes: Bytes::new(), next_offset: position.fetch_offset }),
+            };
+            match read {
+                Ok(read) => data.records = Some(read.bytes),
+                Err(error) => return read_failed(replica, key.index, &error),
+            }
+        }
+        FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
+    }
+
+    fn replica<'a>(&self, published: &'a Published<E>, key: &FetchKey) -> Result<&'a Arc<Replica<E>>, ErrorCode> {
+        let (topic, unknown) = match &key.topic {
+            TopicRef::Id(id) => (published.image.topic(*id), ErrorCode::UnknownTopicId),
+            TopicRef::Name(name) => (published.image.topic_named(name), ErrorCode::UnknownTopicOrPartition),
+        };
+        let topic = topic.ok_or(unknown)?;
+        if !self.context.authorize(Operation::Read, Resource::Topic(&topic.name)) {
+            return Err(ErrorCode::TopicAuthorizationFailed);
+        }
+        let known = topic.partitions.contains_key(&key.index);
+        let absent = if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition };
+        published.replica(topic.id, key.index).ok_or(absent)
+    }
+
+    fn leader(&self, published: &Published<E>, key: &FetchKey) -> LeaderIdAndEpoch {
+        let topic = match &key.topic {
+            TopicRef::Id(id) => published.image.topic(*id),
+            TopicRef::Name(name) => published.image.topic_named(name),
+        };
+        let registration = topic.and_then(|topic| topic.partitions.get(&key.index));
+        registration.map_or_else(LeaderIdAndEpoch::default, |registration| LeaderIdAndEpoch {
+            leader_id: registration.leader.0,
+            leader_epoch: registration.leader_epoch.0,
+        })
+    }
+
+    /// Bytes that this partition may still return.
+    fn room(&self, position: &FetchPosition, found: &Found<E>) -> usize {
+        let own = usize::try_from(position.max_bytes).unwrap_or(0);
+        let room = own.min(self.max_bytes.saturating_sub(found.bytes));
+        // The first records of a response come whatever the limits say.
+        if found.bytes == 0 { room.max(1) } else { room }
+    }
+
+    /// Takes memory for a read before it is read. Only the first one waits for it: whoever holds some and waits
+    /// for more may wait for himself.
+    async fn take_memory(&self, bytes: usize, found: &mut Found<E>) -> bool {
+        let budget = &self.broker.responses;
+        let held = found.permit.as_ref().map_or(0, Permit::bytes);
+        let missing = (found.bytes + bytes).saturating_sub(held);
+        if missing == 0 {
+            return true;
+        }
+        let permit = match &found.permit {
+            None => budget.acquire(missing.min(budget.total())).await.ok(),
+            Some(_) => budget.try_acquire(missing),
+        };
+        match (permit, &mut found.permit) {
+            (None, _) => false,
+            (Some(more), Some(held)) => {
+                held.merge(more);
+                true
+            }
+            (Some(first), held) => {
+                *held = Some(first);
+                true
+            }
+        }
+    }
+
+    /// Settles the session and writes the response.
+    fn answer(&self, published: &Published<E>, session: FetchContext, found: Found<E>) -> Answer {
+        let answers: Vec<FetchAnswer> = found.partitions.iter().map(|partition| summary(&partition.data)).collect();
+        let keys: Vec<FetchKey> = session.partitions.iter().map(|(key, _)| key.clone()).collect();
+        let now = self.broker.env.clock().now();
+        let completed = self.broker.sessions().complete(session, &answers, now);
+        let response = self.response(published, &keys, completed, found.partitions);
+        match encode_response::<FetchRequest>(self.context.api_version, self.context.correlation_id, &response) {
+            Ok(segments) => Answer::Respond(Response { segments, permit: found.permit }),
+            Err(error) => Answer::Close(format!("the response to Fetch cannot be written: {error}")),
+        }
+    }
+
+    fn response(
+        &self,
+        published: &Published<E>,
+        keys: &[FetchKey],
+        completed: Completed,
+        partitions: Vec<FoundPartition<E>>,
+    ) -> FetchResponse {
+        let mut response = FetchResponse {
+            throttle_time_ms: i32::try_from(self.context.throttle().as_millis()).unwrap_or(i32::MAX),
+            error_code: completed.error.code(),
+            session_id: completed.session_id,
+            ..FetchResponse::default()
+        };
+        let mut data: Vec<Option<PartitionData>> =
+            partitions.into_iter().map(|partition| Some(partition.data)).collect();
+        for index in completed.included {
+            let partition = data[index].take().expect("an index is included once");
+            if partition.current_leader.leader_id >= 0 {
+                self.name_leader(published, partition.current_leader.leader_id, &mut response);
+            }
+            put(&mut response.responses, &keys[index].topic, partition);
+        }
+        response
+    }
+
+    fn name_leader(&self, published: &Published<E>, node_id: i32, response: &mut FetchResponse) {
+        if response.node_endpoints.iter().any(|known| known.node_id == node_id) {
+            return;
+        }
+        let leader = crate::types::BrokerId(node_id);
+        if let Some((host, port, rack)) = self.broker.endpoint_of(&published.image, leader, &self.context) {
+            response.node_endpoints.push(NodeEndpoint { node_id, host, port, rack });
+        }
+    }
+}
+
+/// Waits on all partitions of a Fetch at once; forgotten everywhere when dropped.
+struct Watching<E: Env> {
+    woken: Arc<Notify>,
+    watched: Vec<(Arc<Replica<E>>, WaiterId)>,
+}
+
+impl<E: Env> Watching<E> {
+    /// `None` if there is more already.
+    fn new(found: &Found<E>) -> Option<Self> {
+        let mut watching = Self { woken: Arc::new(Notify::new()), watched: Vec::new() };
+        for (replica, wait) in found.partitions.iter().filter_map(|partition| partition.more.as_ref()) {
+            let waiter = replica.watch(*wait, &watching.woken)?;
+            watching.watched.push((Arc::clone(replica), waiter));
+        }
+        Some(watching)
+    }
+}
+
+impl<E: Env> Drop for Watching<E> {
+    fn drop(&mut self) {
+        for (replica, waiter) in self.watched.drain(..) {
+            replica.unwatch(waiter);
+        }
+    }
+}
+
+fn session_request(context: &RequestContext, fetch: &FetchRequest) -> SessionRequest {
+    let uses_topic_ids = context.api_version >= TOPIC_IDS_SINCE;
+    let topic_ref = |name: &str, id: Uuid| match uses_topic_ids {
+        true => TopicRef::Id(id),
+        false => TopicRef::Name(Arc::from(name)),
+    };
+    let mut partitions = Vec::new();
+    for topic in &fetch.topics {
+        let topic_ref = topic_ref(&topic.topic, topic.topic_id);
+        for partition in &topic.partitions {
+            let key = FetchKey { topic: topic_ref.clone(), index: partition.partition };
+            let position = FetchPosition {
+                fetch_offset: Offset(partition.fetch_offset),
+                max_bytes: partition.partition_max_bytes,
+                current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
+                last_fetched_epoch: LeaderEpoch(partition.last_fetched_epoch),
+                follower_log_start: Offset(partition.log_start_offset),
+            };
+            partitions.push((key, position));
+        }
+    }
+    let mut forgotten = Vec::new();
+    for topic in &fetch.forgotten_topics_data {
+        let topic_ref = topic_ref(&topic.topic, topic.topic_id);
+        forgotten
+            .extend(topic.partitions.iter().map(|&index| FetchKey { topic: topic_ref.clone(), index }));
+    }
+    SessionRequest {
+        session_id: fetch.session_id,
+        session_epoch: fetch.session_epoch,
+        uses_topic_ids,
+        from_follower: false,
+        partitions,
+        forgotten,
+    }
+}
+
+fn session_error(context: &RequestContext, code: ErrorCode) -> Answer {
+    let response = FetchResponse { error_code: code.code(), ..FetchResponse::default() };
+    super::respond::<FetchRequest>(context, &response)
+}
+
+/// What the response says of a partition before anything is read.
+fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
+    let positions = &plan.positions;
+    let diverging = plan.diverging.map(|end| EpochEndOffset { epoch: end.epoch.0, end_offset: end.end_offset.0 });
+    PartitionData {
+        partition_index: index,
+        high_watermark: positions.high_watermark.offset().0,
+        last_stable_offset: positions.last_stable.offset().0,
+        log_start_offset: positions.log_start.offset().0,
+        diverging_epoch: diverging.unwrap_or_default(),
+        // Null unless the consumer would have to leave records out.
+        aborted_transactions: (isolation == Isolation::ReadCommitted).then(Vec::new),
+        ..PartitionData::default()
+    }
+}
+
+fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
+    let data = PartitionData {
+        partition_index: index,
+        error_code: code.code(),
+        high_watermark: -1,
+        aborted_transactions: None,
+        ..PartitionData::default()
+    };
+    FoundPartition { data, more: None }
+}
+
+fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> FoundPartition<E> {
+    let code = match error {
+        ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        // The log was cut meanwhile: what the client knows of the leader is out of date.
+        ReadError::Stale => ErrorCode::NotLeaderOrFollower,
+        ReadError::Failed | ReadError::Corrupt(_) | ReadError::Disk(_) => {
+            tracing::error!(partition = %replica.name(), %error, "a read failed");
+            ErrorCode::KafkaStorageError
+        }
+    };
+    failed(index, code)
+}
+
+fn summary(data: &PartitionData) -> FetchAnswer {
+    FetchAnswer {
+        error: ErrorCode::from_code(data.error_code).expect("handlers answer codes that exist"),
+        high_watermark: Offset(data.high_watermark),
+        log_start: Offset(data.log_start_offset),
+        has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
+        redirects: data.diverging_epoch.epoch >= 0,
+    }
+}
+
+/// Adds a partition to its topic, which is the last one if the partitions come topic by topic.
+fn put(topics: &mut Vec<FetchableTopicResponse>, key: &TopicRef, partition: PartitionData) {
+    let (topic, topic_id) = match key {
+        TopicRef::Id(id) => (String::new(), *id),
+        TopicRef::Name(name) => (name.to_string(), Uuid::ZERO),
+    };
+    match topics.last_mut() {
+        Some(last) if last.topic == topic && last.topic_id == topic_id => last.partitions.push(partition),
+        _ => topics.push(FetchableTopicResponse { topic, topic_id, partitions: vec![partition] }),
+    }
+}

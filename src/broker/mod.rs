@@ -1,0 +1,262 @@
+//! The broker's answers: one file per API, named by its key.
+//!
+//! A handler translates: it decodes, asks for one decision, carries out its effects and encodes. What it
+//! decides by lives elsewhere: in [`partition`](crate::partition), [`controller`](crate::controller), in
+//! [`fetch_sessions`].
+//!
+//! An API is served if [`serves`] says so; only those are advertised. A request in a version that Kafka 4.3
+//! does not serve ends its connection, as in Kafka, save for ApiVersions ([`k18_api_versions`]).
+
+mod admission;
+mod cluster_view;
+mod deciding;
+pub mod fetch_sessions;
+mod hosting;
+mod k00_produce;
+mod k01_fetch;
+mod k02_list_offsets;
+mod k03_metadata;
+mod k18_api_versions;
+mod k19_create_topics;
+mod k20_delete_topics;
+mod k21_delete_records;
+mod k22_init_producer_id;
+mod k32_describe_configs;
+mod k37_create_partitions;
+mod k44_incremental_alter_configs;
+mod k60_describe_cluster;
+mod k75_describe_topic_partitions;
+mod producer_ids;
+#[cfg(test)]
+mod test_cluster;
+mod topic_metadata;
+
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+
+use self::fetch_sessions::SessionCache;
+use self::producer_ids::ProducerIds;
+use crate::config::server::ServerConfig;
+use crate::controller::image::Image;
+use crate::env::{Env, Purpose};
+use crate::node::budget::Budget;
+use crate::log::BufferPool;
+use crate::node::context::RequestContext;
+use crate::node::housekeeping::Housekeeping;
+use crate::node::metadata::Metadata;
+use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
+use crate::types::{BrokerEpoch, BrokerId, Uuid};
+use crate::wire::compression::Scratch;
+use crate::wire::frame::encode_response;
+use crate::wire::{ApiKey, DecodeError, Reader, Request};
+
+/// Whether the broker answers this API. The rest is neither advertised nor accepted.
+pub fn serves(key: ApiKey) -> bool {
+    matches!(
+        key,
+        ApiKey::Produce
+            | ApiKey::Fetch
+            | ApiKey::ListOffsets
+            | ApiKey::Metadata
+            | ApiKey::ApiVersions
+            | ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::DeleteRecords
+            | ApiKey::InitProducerId
+            | ApiKey::DescribeConfigs
+            | ApiKey::CreatePartitions
+            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeCluster
+            | ApiKey::DescribeTopicPartitions
+    )
+}
+
+/// What handlers work with. Clones share it.
+pub struct Broker<E: Env> {
+    shared: Arc<Shared<E>>,
+}
+
+/// What all clones share.
+pub struct Shared<E: Env> {
+    /// The node's world.
+    pub env: E,
+    /// The static configuration.
+    pub config: Arc<ServerConfig>,
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// This broker's registration.
+    pub broker_epoch: BrokerEpoch,
+    /// The metadata.
+    pub metadata: Metadata<E>,
+    /// The tasks that keep the directories in order.
+    pub housekeeping: Housekeeping,
+    /// Memory for responses.
+    pub responses: Budget,
+    /// Buffers for reads.
+    pub buffers: BufferPool,
+    sessions: Mutex<SessionCache>,
+    producer_ids: ProducerIds,
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// Host, port and rack.
+type Address = (String, i32, Option<String>);
+
+/// Scratch buffers that are kept: as many as batches are checked at the same time.
+const SCRATCHES_KEPT: usize = 8;
+
+/// What a broker is made of.
+pub struct BrokerParts<E: Env> {
+    /// See [`Shared`].
+    pub env: E,
+    /// See [`Shared`].
+    pub config: Arc<ServerConfig>,
+    /// See [`Shared`].
+    pub cluster_id: String,
+    /// See [`Shared`].
+    pub broker_epoch: BrokerEpoch,
+    /// See [`Shared`].
+    pub metadata: Metadata<E>,
+    /// See [`Shared`].
+    pub housekeeping: Housekeeping,
+    /// See [`Shared`].
+    pub responses: Budget,
+    /// See [`Shared`].
+    pub buffers: BufferPool,
+}
+
+impl<E: Env> Broker<E> {
+    /// A broker that has answered nothing yet.
+    pub fn new(parts: BrokerParts<E>) -> Self {
+        let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } = parts;
+        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: broker_epoch.0 as u64 });
+        let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
+        let shared = Shared {
+            env,
+            config,
+            cluster_id,
+            broker_epoch,
+            metadata,
+            housekeeping,
+            responses,
+            buffers,
+            sessions: Mutex::new(sessions),
+            producer_ids: ProducerIds::default(),
+            scratches: Mutex::new(Vec::new()),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// This broker's id.
+    pub fn id(&self) -> BrokerId {
+        self.config.node_id
+    }
+
+    /// Host, port and rack of a broker, as a client on this listener is told them.
+    fn endpoint_of(&self, image: &Image, id: BrokerId, context: &RequestContext) -> Option<Address> {
+        let broker = image.broker(id)?;
+        let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == *context.connection.listener)?;
+        Some((endpoint.host.clone(), i32::from(endpoint.port), broker.rack.clone()))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, SessionCache> {
+        self.sessions.lock().expect("a panic ends the node")
+    }
+
+    /// Runs `work` with buffers that an earlier batch has left.
+    fn with_scratch<R>(&self, work: impl FnOnce(&mut Scratch) -> R) -> R {
+        let scratches = || self.scratches.lock().expect("a panic ends the node");
+        let mut scratch = scratches().pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        let mut kept = scratches();
+        if kept.len() < SCRATCHES_KEPT {
+            kept.push(scratch);
+        }
+        result
+    }
+}
+
+/// The most partitions that all fetch sessions together remember.
+const SESSION_PARTITIONS_MAX: usize = 1 << 20;
+
+impl<E: Env> std::ops::Deref for Broker<E> {
+    type Target = Shared<E>;
+    fn deref(&self) -> &Shared<E> {
+        &self.shared
+    }
+}
+
+impl<E: Env> Clone for Broker<E> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl<E: Env> Service for Broker<E> {
+    async fn call(&self, request: IncomingRequest) -> Reply {
+        let (key, version) = (request.context.api_key, request.context.api_version);
+        if key == ApiKey::ApiVersions {
+            return k18_api_versions::reply(self, &request);
+        }
+        if !serves(key) || !key.versions().contains(version) {
+            return Reply::Now(Answer::Close(format!("{key} version {version} is not served")));
+        }
+        match key {
+            ApiKey::Produce => k00_produce::reply(self, request).await,
+            ApiKey::Fetch => k01_fetch::reply(self, request).await,
+            ApiKey::ListOffsets => self.answer(request, k02_list_offsets::handle).await,
+            ApiKey::Metadata => self.answer(request, k03_metadata::handle).await,
+            ApiKey::CreateTopics => self.answer(request, k19_create_topics::handle).await,
+            ApiKey::DeleteTopics => self.answer(request, k20_delete_topics::handle).await,
+            ApiKey::DeleteRecords => self.answer(request, k21_delete_records::handle).await,
+            ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
+            ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,
+            ApiKey::CreatePartitions => self.answer(request, k37_create_partitions::handle).await,
+            ApiKey::IncrementalAlterConfigs => self.answer(request, k44_incremental_alter_configs::handle).await,
+            ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle).await,
+            ApiKey::DescribeTopicPartitions => self.answer(request, k75_describe_topic_partitions::handle).await,
+            _ => unreachable!("{key} is served and has no handler"),
+        }
+    }
+}
+
+impl<E: Env> Broker<E> {
+    /// Decodes, handles, encodes.
+    async fn answer<R, F, H>(&self, request: IncomingRequest, handle: H) -> Reply
+    where
+        R: Request,
+        F: Future<Output = R::Response>,
+        H: FnOnce(Self, RequestContext, R) -> F,
+    {
+        let decoded = match decode::<R>(&request.context, &request.body) {
+            Ok(decoded) => decoded,
+            Err(error) => return Reply::Now(malformed(&request.context, &error)),
+        };
+        let context = request.context.clone();
+        let response = handle(self.clone(), request.context, decoded).await;
+        Reply::Now(respond::<R>(&context, &response))
+    }
+}
+
+/// Reads the body of a request.
+fn decode<R: Request>(context: &RequestContext, body: &Bytes) -> Result<R, DecodeError> {
+    let mut reader = Reader::new(body);
+    let request = R::decode(&mut reader, context.api_version)?;
+    Ok(request)
+}
+
+/// What becomes of a connection that sends what cannot be read.
+fn malformed(context: &RequestContext, error: &DecodeError) -> Answer {
+    Answer::Close(format!("a malformed {} request, version {}: {error}", context.api_key, context.api_version))
+}
+
+/// Writes a response.
+fn respond<R: Request>(context: &RequestContext, response: &R::Response) -> Answer {
+    match encode_response::<R>(context.api_version, context.correlation_id, response) {
+        Ok(segments) => Answer::Respond(Response { segments, permit: None }),
+        // Only a response too long for its own length fields: the client asked for more than a frame holds.
+        Err(error) => Answer::Close(format!("the response to {} cannot be written: {error}", context.api_key)),
+    }
+}

@@ -1,0 +1,199 @@
+//! Whole commands, from the command line to what they print, against a broker of the tests.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use clap::Parser as _;
+use tokio::io::AsyncWrite;
+
+use super::terminal::Terminal;
+use super::{Command, Connect, run};
+use crate::client::fake_broker::FakeBroker;
+use crate::env::tokio::TokioEnv;
+use crate::env::{Clock as _, Env as _};
+use crate::error_code::ErrorCode;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    connect: Connect,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What a command wrote; with `closed`, writing fails as into a pipe that nobody reads.
+#[derive(Clone, Default)]
+struct Written {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    closed: bool,
+}
+
+impl Written {
+    fn text(&self) -> String {
+        String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl AsyncWrite for Written {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.closed {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        self.bytes.lock().unwrap().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+struct Outcome {
+    ok: bool,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs a command line; the user interrupts it after a while.
+async fn ottla(env: &TokioEnv, server: &str, line: &str, stdin: &str) -> Outcome {
+    ottla_into(env, server, line, stdin, Written::default()).await
+}
+
+async fn ottla_into(env: &TokioEnv, server: &str, line: &str, stdin: &str, stdout: Written) -> Outcome {
+    let words = ["ottla", "--bootstrap-server", server].into_iter().chain(line.split_whitespace());
+    let line = Line::try_parse_from(words).unwrap();
+    let stderr = Written::default();
+    let clock = *env.clock();
+    let terminal = Terminal {
+        stdin: Box::new(io::Cursor::new(stdin.as_bytes().to_vec())),
+        stdout: Box::new(stdout.clone()),
+        stderr: Box::new(stderr.clone()),
+        watched: false,
+        interrupted: Box::pin(async move { clock.sleep(Duration::from_secs(2)).await }),
+    };
+    let code = run(env, &line.connect, line.command, terminal).await;
+    let ok = format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS);
+    Outcome { ok, stdout: stdout.text(), stderr: stderr.text() }
+}
+
+#[tokio::test]
+async fn topics_come_and_go() {
+    let env = TokioEnv::new().unwrap();
+    let broker = FakeBroker::start(&env).await;
+    let server = broker.server();
+    let created = ottla(&env, &server, "topics create orders --partitions 2 --config a=b", "").await;
+    assert!(created.ok);
+    assert_eq!(created.stdout, "created topic orders: 2 partitions, replication factor 1\n");
+    let again = ottla(&env, &server, "topics create orders", "").await;
+    assert!(!again.ok);
+    insta::assert_snapshot!(
+        again.stderr,
+        @"error: topic orders: TOPIC_ALREADY_EXISTS (36): Topic 'orders' already exists."
+    );
+    let list = ottla(&env, &server, "topics list", "").await;
+    insta::assert_snapshot!(list.stdout, @r"
+    TOPIC   PARTITIONS  REPLICATION
+    orders  2           1
+    ");
+    let described = ottla(&env, &server, "topics describe", "").await;
+    insta::assert_snapshot!(described.stdout, @r"
+    topic orders
+    id    AAAAAAAAAAAAAAAAAAAD6A
+    set   cleanup.policy=compact
+    PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE
+    0          1       5      1         1        -
+    1          1       5      1         1        -
+    ");
+    assert_eq!(ottla(&env, &server, "topics delete orders", "").await.stdout, "deleted topic orders\n");
+    let missing = ottla(&env, &server, "topics describe orders", "").await;
+    insta::assert_snapshot!(missing.stderr, @r"
+    error: topic orders: UNKNOWN_TOPIC_OR_PARTITION (3)
+    hint: `ottla topics list` shows what there is, `ottla topics create NAME` makes a topic
+    ");
+}
+
+#[tokio::test]
+async fn what_is_produced_is_consumed() {
+    let env = TokioEnv::new().unwrap();
+    let broker = FakeBroker::start(&env).await;
+    broker.create("t", 1);
+    let server = broker.server();
+    let produced =
+        ottla(&env, &server, "produce t --key-separator = --compression zstd", "a=1\nb=2\nc=3").await;
+    assert!(produced.ok);
+    assert_eq!((&*produced.stdout, &*produced.stderr), ("", "3 records acknowledged\n"));
+    let all = ottla(&env, &server, "consume t --from-beginning -e --print-key --separator :", "").await;
+    assert!(all.ok);
+    assert_eq!((&*all.stdout, &*all.stderr), ("a:1\nb:2\nc:3\n", ""));
+    let one = ottla(&env, &server, "consume t --offset 1 --partition 0 -n 1", "").await;
+    assert_eq!(one.stdout, "2\n");
+    let none = ottla(&env, &server, "consume t -e", "").await;
+    assert!(none.ok);
+    assert_eq!(none.stdout, "");
+    let following = ottla(&env, &server, "consume t --from-beginning", "").await;
+    assert!(following.ok, "an interrupt is how following ends");
+    assert_eq!(following.stdout, "1\n2\n3\n");
+}
+
+#[tokio::test]
+async fn a_closed_pipe_is_no_error() {
+    let env = TokioEnv::new().unwrap();
+    let broker = FakeBroker::start(&env).await;
+    broker.create("t", 1);
+    let server = broker.server();
+    ottla(&env, &server, "produce t", "1\n2\n3\n").await;
+    let closed = Written { closed: true, ..Written::default() };
+    let outcome = ottla_into(&env, &server, "consume t --from-beginning", "", closed).await;
+    assert!(outcome.ok);
+    assert_eq!(outcome.stderr, "");
+}
+
+#[tokio::test]
+async fn failures_say_what_to_do() {
+    let env = TokioEnv::new().unwrap();
+    let broker = FakeBroker::start(&env).await;
+    broker.create("t", 1);
+    let server = broker.server();
+    let said = |outcome: Outcome| {
+        assert!(!outcome.ok);
+        assert_eq!(outcome.stdout, "");
+        outcome.stderr
+    };
+    insta::assert_snapshot!(said(ottla(&env, "127.0.0.1:1", "topics list", "").await), @r"
+    error: cannot reach 127.0.0.1:1: connection to 127.0.0.1:1 refused
+    hint: is a broker running? start one with `ottla dev`, or name another with --bootstrap-server
+    ");
+    insta::assert_snapshot!(said(ottla(&env, "nonsense", "topics list", "").await), @r#"
+    error: "nonsense" is not an address
+    hint: give --bootstrap-server as host:port, for example 127.0.0.1:9092
+    "#);
+    insta::assert_snapshot!(said(ottla(&env, &server, "consume missing", "").await), @r"
+    error: topic missing: UNKNOWN_TOPIC_OR_PARTITION (3)
+    hint: `ottla topics list` shows what there is, `ottla topics create NAME` makes a topic
+    ");
+    insta::assert_snapshot!(said(ottla(&env, &server, "produce t --partition 5", "x").await), @r"
+    error: topic t has 1 partition, none with index 5
+    hint: partitions are counted from 0
+    ");
+    insta::assert_snapshot!(
+        said(ottla(&env, &server, "consume t --partition 0 --offset 9", "").await),
+        @"error: offset 9 of t-0 is out of range, and auto.offset.reset=none"
+    );
+    insta::assert_snapshot!(said(ottla(&env, &server, "produce t --key-separator =", "a=1\nb\nc=3\n").await), @r#"
+    1 record acknowledged
+    error: line 2: no key separator "="
+    hint: lines before it were sent, this one and the rest were not
+    "#);
+    broker.state.lock().unwrap().refuse_produce = Some(ErrorCode::PolicyViolation);
+    insta::assert_snapshot!(said(ottla(&env, &server, "produce t", "a\nb\n").await), @r"
+    0 records acknowledged
+    2 records not written (lines 1-2): POLICY_VIOLATION (44)
+    ");
+}

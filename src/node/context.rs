@@ -1,0 +1,100 @@
+//! Who asks, and what: goes with a request on its whole path.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::types::Mono;
+use crate::wire::api::ApiKey;
+
+/// What is the same for all requests of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionContext {
+    /// Unique while the node runs.
+    pub id: u64,
+    /// The listener's name, such as `PLAINTEXT`.
+    pub listener: Arc<str>,
+    /// Whom the peer was authenticated as; `User:ANONYMOUS` where it was not.
+    pub principal: Principal,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// The address that the peer dialled.
+    pub local: SocketAddr,
+}
+
+/// One request's context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestContext {
+    /// The connection it came on.
+    pub connection: Arc<ConnectionContext>,
+    /// Which API.
+    pub api_key: ApiKey,
+    /// In which version: not necessarily one that we know.
+    pub api_version: i16,
+    /// Goes back with the response.
+    pub correlation_id: i32,
+    /// What the client calls itself.
+    pub client_id: Option<String>,
+    /// When it was read: what its own timeout counts from.
+    pub received: Mono,
+}
+
+impl RequestContext {
+    /// The time at which a request that may take `timeout` must have been answered.
+    pub fn deadline(&self, timeout: Duration) -> Mono {
+        self.received + timeout
+    }
+
+    /// Whether the principal may do this. There are no access control lists yet, and Kafka without an
+    /// authorizer permits everything.
+    pub fn authorize(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
+        true
+    }
+
+    /// How long the client is asked to hold back, for `throttle_time_ms`. There are no quotas yet.
+    pub fn throttle(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Whom a peer was authenticated as.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Principal {
+    /// Its type; Kafka itself knows only `User`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Principal {
+    /// Whoever has not said who he is: `User:ANONYMOUS`.
+    pub fn anonymous() -> Self {
+        Self { kind: "User".to_owned(), name: "ANONYMOUS".to_owned() }
+    }
+}
+
+/// What can be permitted: Kafka's `AclOperation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are Kafka's own, and say it")]
+pub enum Operation {
+    Read,
+    Write,
+    Create,
+    Delete,
+    Alter,
+    Describe,
+    ClusterAction,
+    DescribeConfigs,
+    AlterConfigs,
+    IdempotentWrite,
+}
+
+/// On what it can be permitted: Kafka's `ResourceType`, with the resource's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are Kafka's own, and say it")]
+pub enum Resource<'a> {
+    Topic(&'a str),
+    Group(&'a str),
+    TransactionalId(&'a str),
+    Cluster,
+}

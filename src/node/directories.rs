@@ -1,0 +1,196 @@
+//! The log directories: whose they are, how they were left, and what happens when one fails.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use thiserror::Error;
+use tokio::sync::mpsc;
+
+use crate::env::{Disk, DiskError, DiskErrorKind};
+use crate::log::checkpoint::{
+    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, MetaProperties,
+    RECOVERY_POINT_CHECKPOINT,
+};
+use crate::log::directory::TopicPartition;
+use crate::types::{BrokerEpoch, BrokerId, Offset, Uuid};
+
+/// A log directory in use.
+#[derive(Debug)]
+pub struct LogDirectory {
+    path: PathBuf,
+    id: Uuid,
+    offline: AtomicBool,
+    failures: mpsc::UnboundedSender<DirectoryFailure>,
+}
+
+/// A directory has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("log directory {} has failed: {reason}", path.display())]
+pub struct DirectoryFailure {
+    /// Which.
+    pub path: PathBuf,
+    /// Its id.
+    pub id: Uuid,
+    /// Why.
+    pub reason: String,
+}
+
+impl LogDirectory {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its id, as in the partition records.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether it has not failed yet.
+    pub fn is_online(&self) -> bool {
+        !self.offline.load(Ordering::SeqCst)
+    }
+
+    /// Takes the directory out of use: after a failed write or sync nobody knows what is in it. Only the first
+    /// failure is reported to the node.
+    pub fn report_failure(&self, reason: &str) {
+        if self.offline.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tracing::error!(directory = %self.path.display(), reason, "a log directory has failed and goes offline");
+        let failure = DirectoryFailure { path: self.path.clone(), id: self.id, reason: reason.to_owned() };
+        // At shutdown nobody listens any more.
+        let _ = self.failures.send(failure);
+    }
+}
+
+/// Why log directories cannot be used.
+#[derive(Debug, Clone, Error)]
+pub enum DirectoryError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file of the directory says what it cannot say.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Another broker runs on it.
+    #[error("log directory {} is in use by another process: is a broker running on it already?", .0.display())]
+    InUse(PathBuf),
+    /// It was never formatted.
+    #[error(
+        "log directory {} is not formatted; run `ottla storage format -t CLUSTER_ID -c FILE` \
+         (`ottla storage random-uuid` makes a cluster id)",
+        .0.display()
+    )]
+    NotFormatted(PathBuf),
+    /// It belongs to someone else.
+    #[error("log directory {} belongs to {what} {found}, not {expected}", path.display())]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// `cluster` or `node`.
+        what: &'static str,
+        /// What its `meta.properties` says.
+        found: String,
+        /// What was expected.
+        expected: String,
+    },
+}
+
+/// A log directory as it was found.
+pub(super) struct FoundDirectory<D: Disk> {
+    pub(super) directory: Arc<LogDirectory>,
+    pub(super) lock: D::Lock,
+    /// Whose clean shutdown it was left by; `None` after a crash.
+    pub(super) clean: Option<BrokerEpoch>,
+    pub(super) cluster_id: String,
+    pub(super) checkpoints: Checkpoints,
+}
+
+/// The offsets that were checkpointed, per partition.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Checkpoints {
+    pub(super) recovery_points: BTreeMap<TopicPartition, Offset>,
+    pub(super) high_watermarks: BTreeMap<TopicPartition, Offset>,
+    pub(super) log_starts: BTreeMap<TopicPartition, Offset>,
+}
+
+impl Checkpoints {
+    async fn read<D: Disk>(disk: &D, path: &Path) -> Result<Self, CheckpointError> {
+        Ok(Self {
+            recovery_points: checkpoint::read_offsets(disk, path, RECOVERY_POINT_CHECKPOINT).await?,
+            high_watermarks: checkpoint::read_offsets(disk, path, HIGH_WATERMARK_CHECKPOINT).await?,
+            log_starts: checkpoint::read_offsets(disk, path, LOG_START_CHECKPOINT).await?,
+        })
+    }
+}
+
+/// Takes a formatted directory into use: locks it, checks whose it is, takes its mark of a clean shutdown.
+pub(super) async fn open<D: Disk>(
+    disk: &D,
+    path: &Path,
+    node_id: BrokerId,
+    failures: mpsc::UnboundedSender<DirectoryFailure>,
+) -> Result<FoundDirectory<D>, DirectoryError> {
+    let not_formatted = || DirectoryError::NotFormatted(path.to_owned());
+    let lock = match disk.lock_dir(path).await {
+        Err(error) if error.kind == DiskErrorKind::Locked => return Err(DirectoryError::InUse(path.to_owned())),
+        Err(error) if error.kind == DiskErrorKind::NotFound => return Err(not_formatted()),
+        lock => lock?,
+    };
+    let meta = checkpoint::read_meta_properties(disk, path).await?.ok_or_else(not_formatted)?;
+    if meta.node_id != node_id {
+        let (found, expected) = (meta.node_id.to_string(), node_id.to_string());
+        return Err(DirectoryError::Foreign { path: path.to_owned(), what: "node", found, expected });
+    }
+    let id = meta.directory_id.ok_or_else(not_formatted)?;
+    let checkpoints = Checkpoints::read(disk, path).await?;
+    let clean = checkpoint::take_clean_shutdown(disk, path).await?;
+    let directory = LogDirectory { path: path.to_owned(), id, offline: AtomicBool::new(false), failures };
+    Ok(FoundDirectory { directory: Arc::new(directory), lock, clean, cluster_id: meta.cluster_id, checkpoints })
+}
+
+/// That all directories belong to one cluster.
+pub(super) fn check_cluster<D: Disk>(found: &[FoundDirectory<D>]) -> Result<String, DirectoryError> {
+    let expected = found.first().expect("a node has a log directory").cluster_id.clone();
+    for other in found {
+        if other.cluster_id != expected {
+            let (path, found) = (other.directory.path.clone(), other.cluster_id.clone());
+            return Err(DirectoryError::Foreign { path, what: "cluster", found, expected });
+        }
+    }
+    Ok(expected)
+}
+
+/// Whether a directory has been formatted.
+///
+/// # Errors
+///
+/// [`DirectoryError`], also for a `meta.properties` that cannot be read.
+pub async fn is_formatted<D: Disk>(disk: &D, path: &Path) -> Result<bool, DirectoryError> {
+    Ok(checkpoint::read_meta_properties(disk, path).await?.is_some())
+}
+
+/// Formats a directory: from now on it belongs to this node of this cluster. The files of an earlier format
+/// are not touched: whoever calls this has looked.
+///
+/// # Errors
+///
+/// [`DirectoryError`].
+pub async fn format<D: Disk>(
+    disk: &D,
+    path: &Path,
+    cluster_id: &str,
+    node_id: BrokerId,
+    directory_id: Uuid,
+) -> Result<(), DirectoryError> {
+    disk.create_dir_all(path).await?;
+    let meta = MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
+    checkpoint::write_meta_properties(disk, path, &meta).await?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        disk.sync_dir(parent).await?;
+    }
+    Ok(())
+}

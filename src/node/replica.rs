@@ -1,0 +1,610 @@
+//! One replica at work: its decisions, its log and those who wait, behind one short lock.
+//!
+//! Nothing waits under the lock. What has to wait for the disk runs outside it, in one of two queues that the
+//! node's own tasks work off: *preparations* (a roll, the epoch checkpoint), for which appends wait, and
+//! *syncs*. So a client that goes away never leaves a roll half done, and an append's outcome is never lost.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::ReplicaSnapshot;
+use super::directories::LogDirectory;
+use super::flusher::{FlushQueue, FlushState, Flushable};
+use super::preparation::{Preparation, to_file};
+use crate::config::topic::{Durability, TopicConfig};
+use crate::env::{Clock, DiskError, Env, Event};
+use crate::error_code::ErrorCode;
+use crate::log::directory::TopicPartition;
+use crate::log::producer_snapshot::write_producer_snapshot;
+use crate::log::{
+    Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
+};
+use crate::partition::{
+    Acks, Advance, AppendRefusal, Applied, Isolation, OffsetBounds, Partition, Position, Positions, Prepared,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId, Waiters,
+};
+use crate::types::{LeaderEpoch, LogStart, Offset, PartitionKey, WallMs};
+use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType};
+use crate::wire::validate::Validated;
+
+/// The most who may wait for one position of one partition: more than all connections can have in flight.
+const WAITERS_MAX: usize = 1 << 20;
+
+/// One replica of one partition, with its log.
+pub struct Replica<E: Env> {
+    env: E,
+    key: PartitionKey,
+    name: TopicPartition,
+    /// Where its files are.
+    path: PathBuf,
+    directory: Arc<LogDirectory>,
+    queues: Queues<E>,
+    state: Mutex<State<E>>,
+}
+
+/// The queues that the node's own tasks work off.
+pub struct Queues<E: Env> {
+    /// Syncs.
+    pub flushes: FlushQueue<Replica<E>>,
+    /// Rolls and epoch checkpoints.
+    pub preparations: FlushQueue<Preparation<E>>,
+}
+
+impl<E: Env> Clone for Queues<E> {
+    fn clone(&self) -> Self {
+        Self { flushes: self.flushes.clone(), preparations: self.preparations.clone() }
+    }
+}
+
+/// What the lock guards.
+pub(super) struct State<E: Env> {
+    pub(super) partition: Partition,
+    pub(super) log: Log<E::Disk>,
+    pub(super) config: Arc<TopicConfig>,
+    /// Producers that wait for their records to count.
+    acks: Waiters<oneshot::Sender<Result<(), AckFailure>>>,
+    /// Consumers that wait for records.
+    readers: Waiters<Arc<Notify>>,
+    flush: FlushState,
+    /// The latest leader epoch whose start is durable (R1). Epochs without records need not be.
+    pub(super) epochs_saved: LeaderEpoch,
+    /// Why the next append needs a new segment first.
+    pub(super) roll_wanted: bool,
+    /// Appends, and retention, that wait for the preparation under way.
+    pub(super) preparing: Vec<oneshot::Sender<()>>,
+}
+
+/// What became of an append.
+#[derive(Debug)]
+pub struct Receipt {
+    /// The offset of the first record.
+    pub base_offset: Offset,
+    /// The time of the append, where the topic goes by that or the batch is a duplicate.
+    pub log_append_time: Option<WallMs>,
+    /// Where the log starts.
+    pub log_start: LogStart,
+    /// What the answer waits for; `None` if nothing.
+    pub pending: Option<Pending>,
+}
+
+/// An acknowledgement that is to come.
+#[derive(Debug)]
+pub struct Pending {
+    waiter: WaiterId,
+    outcome: oneshot::Receiver<Result<(), AckFailure>>,
+}
+
+impl Pending {
+    /// Waits for the acknowledgement. Dropping the future is no harm: the records stay appended.
+    ///
+    /// # Errors
+    ///
+    /// [`AckFailure`].
+    pub async fn outcome(&mut self) -> Result<(), AckFailure> {
+        (&mut self.outcome).await.unwrap_or(Err(AckFailure::NotLeader))
+    }
+}
+
+/// Why records that were appended are not acknowledged. They may survive all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AckFailure {
+    /// The log failed before they counted.
+    #[error("the log of this replica has failed")]
+    Storage,
+    /// This replica leads no more.
+    #[error("this broker no longer leads the partition")]
+    NotLeader,
+    /// Too few replicas are in sync (R6).
+    #[error("too few replicas are in sync")]
+    UnderMinIsr,
+}
+
+impl AckFailure {
+    /// What the client is told.
+    pub fn error_code(self) -> ErrorCode {
+        match self {
+            Self::Storage => ErrorCode::KafkaStorageError,
+            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            Self::UnderMinIsr => ErrorCode::NotEnoughReplicasAfterAppend,
+        }
+    }
+}
+
+/// Those whom a step releases; told once the lock is free.
+#[must_use = "they wait"]
+#[derive(Default)]
+struct Released {
+    acks: Vec<(oneshot::Sender<Result<(), AckFailure>>, Result<(), AckFailure>)>,
+    readers: Vec<Arc<Notify>>,
+}
+
+impl Released {
+    fn tell(self) {
+        for (ack, outcome) in self.acks {
+            // Nobody listens any more if the connection is gone or the time is up.
+            let _ = ack.send(outcome);
+        }
+        for reader in self.readers {
+            reader.notify_one();
+        }
+    }
+}
+
+/// How to make a replica of an opened log.
+pub(super) struct Opened<E: Env> {
+    pub(super) key: PartitionKey,
+    pub(super) name: TopicPartition,
+    pub(super) path: PathBuf,
+    pub(super) directory: Arc<LogDirectory>,
+    pub(super) partition: Partition,
+    pub(super) log: Log<E::Disk>,
+    pub(super) config: Arc<TopicConfig>,
+}
+
+impl<E: Env> Replica<E> {
+    pub(super) fn new(env: E, queues: Queues<E>, opened: Opened<E>) -> Arc<Self> {
+        let Opened { key, name, path, directory, partition, log, config } = opened;
+        let positions = partition.positions();
+        env.observe(Event::ReplicaOpened {
+            partition: key,
+            log_start: positions.log_start,
+            high_watermark: positions.high_watermark,
+            log_end: positions.log_end,
+        });
+        let epochs_saved = partition.epochs().latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let state = State {
+            partition,
+            log,
+            config,
+            acks: Waiters::new(WAITERS_MAX),
+            readers: Waiters::new(WAITERS_MAX),
+            flush: FlushState::default(),
+            epochs_saved,
+            roll_wanted: false,
+            preparing: Vec::new(),
+        };
+        Arc::new(Self { env, key, name, path, directory, queues, state: Mutex::new(state) })
+    }
+
+    /// The partition, by its topic's id.
+    pub fn key(&self) -> PartitionKey {
+        self.key
+    }
+
+    /// The partition, by its topic's name.
+    pub fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// The directory of its files.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The log directory that it lies in.
+    pub fn directory(&self) -> &Arc<LogDirectory> {
+        &self.directory
+    }
+
+    /// The topic's configuration.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        Arc::clone(&self.lock().config)
+    }
+
+    /// All positions, at one moment.
+    pub fn positions(&self) -> Positions {
+        self.lock().partition.positions()
+    }
+
+    /// The end of what is surely on disk.
+    pub fn durable_end(&self) -> Offset {
+        self.lock().log.durable_end()
+    }
+
+    /// The size of its segments, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.lock().log.size_bytes()
+    }
+
+    /// The replica as plain data.
+    pub fn snapshot(&self) -> ReplicaSnapshot {
+        let state = self.lock();
+        ReplicaSnapshot {
+            key: self.key,
+            name: self.name.to_string(),
+            leader_epoch: state.partition.leader_epoch(),
+            positions: state.partition.positions(),
+            durable_end: state.log.durable_end(),
+            path: self.path.clone(),
+        }
+    }
+
+    /// Takes in what the controller has registered.
+    pub fn apply(&self, registration: &Registration) {
+        let mut state = self.lock();
+        let released = match state.partition.apply(registration) {
+            Applied::Stale => return,
+            Applied::Elected { epoch_start, advance } => {
+                // The epoch is made durable before the first record of it counts (see `preparation`). Before
+                // that it has none, and nobody can have seen anything of it.
+                let serving = state.partition.start_serving(registration.leader_epoch);
+                assert!(serving, "the epoch was taken up under this lock");
+                self.env.observe(Event::LeaderElected {
+                    partition: self.key,
+                    leader: registration.leader,
+                    leader_epoch: registration.leader_epoch,
+                    epoch_start,
+                });
+                self.settle(&mut state, advance)
+            }
+            Applied::Updated(advance) => self.settle(&mut state, advance),
+            Applied::NotLeading => fail_all(&mut state, AckFailure::NotLeader),
+        };
+        drop(state);
+        released.tell();
+    }
+
+    /// Takes in the topic's configuration.
+    pub fn configure(&self, config: Arc<TopicConfig>, log_config: LogConfig) {
+        let mut state = self.lock();
+        let min_insync_replicas = config.min_insync_replicas as usize;
+        state.log.set_config(log_config);
+        state.config = config;
+        let advance = state.partition.set_min_insync_replicas(min_insync_replicas);
+        let released = self.settle(&mut state, advance);
+        drop(state);
+        released.tell();
+    }
+
+    /// Appends one batch, or finds that it is there already. Returns when it is appended; what its answer
+    /// waits for is in the receipt.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendRefusal`]; nothing was appended, or the log has failed and nobody knows.
+    pub async fn append(self: &Arc<Self>, batch: &Validated, acks: Acks) -> Result<Receipt, AppendRefusal> {
+        loop {
+            match self.try_append(batch, acks)? {
+                Ok(receipt) => return Ok(receipt),
+                // Its end says no more than that it is worth another try.
+                Err(prepared) => drop(prepared.await),
+            }
+        }
+    }
+
+    /// Appends, unless something has to be prepared first: then says when that is done.
+    fn try_append(
+        self: &Arc<Self>,
+        batch: &Validated,
+        acks: Acks,
+    ) -> Result<Result<Receipt, oneshot::Receiver<()>>, AppendRefusal> {
+        let mut state = self.lock();
+        let (base_offset, leader_epoch) = match state.partition.prepare_append(&batch.header, acks)? {
+            Prepared::Append { base_offset, leader_epoch } => (base_offset, leader_epoch),
+            Prepared::Duplicate { base_offset, log_append_time, wait_for } => {
+                let pending = wait_for_acks(&mut state, acks, wait_for);
+                let log_start = state.partition.positions().log_start;
+                let log_append_time = Some(log_append_time);
+                return Ok(Ok(Receipt { base_offset, log_append_time, log_start, pending }));
+            }
+        };
+        let incoming = Incoming {
+            bytes: batch.bytes.len() as u64,
+            last_offset: base_offset + i64::from(batch.header.last_offset_delta),
+            max_timestamp: batch.max_timestamp,
+        };
+        if let Some(prepared) = self.prepare(&mut state, Some(incoming)) {
+            return Ok(Err(prepared));
+        }
+        let stamped = StampedBatch {
+            header: batch.stamp(base_offset, leader_epoch),
+            payload: batch.bytes.slice(HEADER_LEN..),
+        };
+        let header = BatchHeader::parse(&stamped.header).expect("a header that we stamped");
+        if let Err(error) = state.log.append(&[stamped]) {
+            let released = self.fail(&mut state, &error.to_string());
+            drop(state);
+            released.tell();
+            return Err(AppendRefusal::Storage);
+        }
+        let advance = state.partition.appended(&header);
+        let released = self.settle(&mut state, advance);
+        let pending = wait_for_acks(&mut state, acks, header.next_offset());
+        let positions = state.partition.positions();
+        self.want_flush(&mut state);
+        drop(state);
+        released.tell();
+        let append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+        let log_append_time = append_time.then_some(WallMs(header.max_timestamp));
+        Ok(Ok(Receipt { base_offset, log_append_time, log_start: positions.log_start, pending }))
+    }
+
+    /// Says whether the log has to be made ready first, and for whom to wait then: for a new segment, if
+    /// `incoming` asks for one; for the epoch checkpoint, before an epoch's first record (R1).
+    pub(super) fn prepare(
+        self: &Arc<Self>,
+        state: &mut State<E>,
+        incoming: Option<Incoming>,
+    ) -> Option<oneshot::Receiver<()>> {
+        let now = self.env.clock().wall();
+        state.roll_wanted |= incoming.is_some_and(|incoming| state.log.roll_due(incoming, now).is_some());
+        let epoch_due = state.partition.leader_epoch() > state.epochs_saved;
+        if !state.roll_wanted && !epoch_due && state.preparing.is_empty() {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        if state.preparing.is_empty() {
+            self.queues.preparations.push(Arc::new(Preparation::new(Arc::clone(self))));
+        }
+        state.preparing.push(sender);
+        Some(receiver)
+    }
+
+    /// Stops waiting for an acknowledgement.
+    pub fn cancel(&self, pending: &Pending) {
+        self.lock().acks.cancel(pending.waiter);
+    }
+
+    /// What a Fetch may read, and the log to read it from.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadRefusal`].
+    pub fn plan_read(&self, request: &ReadRequest) -> Result<(ReadPlan, LogView<E::Disk>), ReadRefusal> {
+        let state = self.lock();
+        let plan = state.partition.plan_read(request)?;
+        Ok((plan, state.log.view()))
+    }
+
+    /// Has `reader` notified once `wait` is over; `None` if it is already.
+    pub fn watch(&self, wait: Wait, reader: &Arc<Notify>) -> Option<WaiterId> {
+        let mut state = self.lock();
+        if wait.is_over(&state.partition.positions()) {
+            return None;
+        }
+        state.readers.insert(wait, Arc::clone(reader)).ok()
+    }
+
+    /// Forgets a reader.
+    pub fn unwatch(&self, waiter: WaiterId) {
+        self.lock().readers.cancel(waiter);
+    }
+
+    /// Where ListOffsets may look, and the log to look into.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadRefusal`].
+    pub fn offset_bounds(
+        &self,
+        current_leader_epoch: LeaderEpoch,
+        isolation: Isolation,
+    ) -> Result<(OffsetBounds, LogView<E::Disk>), ReadRefusal> {
+        let state = self.lock();
+        let bounds = state.partition.offset_bounds(current_leader_epoch, isolation)?;
+        Ok((bounds, state.log.view()))
+    }
+
+    /// Raises the log start for DeleteRecords. Whoever acknowledges it makes the checkpoint durable first.
+    ///
+    /// # Errors
+    ///
+    /// The code for the client.
+    pub fn raise_log_start(&self, to: Option<Offset>) -> Result<LogStart, ErrorCode> {
+        let mut state = self.lock();
+        let bounds = state.partition.offset_bounds(LeaderEpoch::NONE, Isolation::ReadUncommitted);
+        bounds.map_err(|refusal| refusal.error_code())?;
+        let to = to.unwrap_or(state.partition.positions().high_watermark.offset());
+        let advance = state.partition.raise_log_start(to).map_err(|refusal| refusal.error_code())?;
+        let log_start = advance.after.log_start;
+        state.log.raise_log_start(log_start.offset());
+        let released = self.settle(&mut state, advance);
+        drop(state);
+        released.tell();
+        Ok(log_start)
+    }
+
+    /// Takes from the log what retention has passed; whoever gets it runs it.
+    pub(super) fn retire(&self, now: WallMs) -> Option<Retirement<E::Disk>> {
+        let mut state = self.lock();
+        let high_watermark = state.partition.positions().high_watermark.offset();
+        let retirement = state.log.retire(now, high_watermark).ok()??;
+        let advance = state.partition.raise_log_start(retirement.log_start());
+        let advance = advance.expect("retention stays below the high watermark");
+        let released = self.settle(&mut state, advance);
+        drop(state);
+        released.tell();
+        Some(retirement)
+    }
+
+    /// Begins a roll if the active segment should leave by retention; says when it is done.
+    pub(super) fn roll_for_retention(self: &Arc<Self>, now: WallMs) -> Option<oneshot::Receiver<()>> {
+        let mut state = self.lock();
+        let high_watermark = state.partition.positions().high_watermark.offset();
+        if state.log.failure().is_some() || !state.log.roll_for_retention(now, high_watermark) {
+            return None;
+        }
+        state.roll_wanted = true;
+        self.prepare(&mut state, None)
+    }
+
+    /// Forgets idle producers.
+    pub(super) fn expire_producers(&self, now: WallMs, expiration: Duration) {
+        self.lock().partition.expire_producers(now, expiration);
+    }
+
+    /// Something outside the log's own calls failed on its files: the log must not be used again.
+    pub fn fail_storage(&self, reason: &str) {
+        let mut state = self.lock();
+        let released = self.fail(&mut state, reason);
+        drop(state);
+        released.tell();
+    }
+
+    /// The same, for an error of the disk.
+    pub(super) fn fail_log(&self, failure: impl Into<LogFailure>) {
+        let failure = failure.into();
+        let reason = failure.to_string();
+        let mut state = self.lock();
+        state.log.fail(failure);
+        let released = self.fail(&mut state, &reason);
+        drop(state);
+        released.tell();
+    }
+
+    fn fail(&self, state: &mut State<E>, reason: &str) -> Released {
+        state.partition.fail_storage();
+        self.directory.report_failure(&format!("{}: {reason}", self.name));
+        fail_all(state, AckFailure::Storage)
+    }
+
+    /// Takes the replica out of use because its topic is deleted: whoever waits hears that nobody leads here.
+    pub(super) fn close_for_deletion(&self) {
+        let mut state = self.lock();
+        state.partition.fail_storage();
+        let released = fail_all(&mut state, AckFailure::NotLeader);
+        drop(state);
+        released.tell();
+    }
+
+    /// Ends the use of the replica: everything is durable, the producers at the log's end included.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not. The directory must then not be marked as left cleanly.
+    pub(super) async fn close(&self) -> Result<(), LogError> {
+        let (plan, producers, end) = {
+            let mut state = self.lock();
+            let plan = state.log.close()?;
+            (plan, state.partition.producers().snapshot(), state.log.log_end())
+        };
+        let outcome = self.close_files(&plan, &producers, end).await;
+        let mut state = self.lock();
+        match outcome {
+            Ok(()) => {
+                state.log.synced(&plan);
+                Ok(())
+            }
+            Err(error) => {
+                state.log.fail(error.clone());
+                Err(LogError::Failed(error.into()))
+            }
+        }
+    }
+
+    async fn close_files(
+        &self,
+        plan: &SyncPlan<E::Disk>,
+        producers: &[SnapshotEntry],
+        end: Offset,
+    ) -> Result<(), DiskError> {
+        plan.run().await?;
+        let entries: Vec<_> = producers.iter().map(to_file).collect();
+        write_producer_snapshot(self.env.disk(), &self.path, end, &entries).await
+    }
+
+    /// Puts the log on the list of what to sync, if there is anything to sync.
+    pub(super) fn want_flush(self: &Arc<Self>, state: &mut State<E>) {
+        let counts = state.config.durability == Durability::Synced;
+        let wanted = if counts { state.log.needs_sync() } else { state.log.has_unsynced_segments() };
+        if wanted && state.flush.want() {
+            self.queues.flushes.push(Arc::clone(self));
+        }
+    }
+
+    /// Draws the consequences of a step: whom it releases, and what observers hear.
+    fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
+        if advance.moved() {
+            self.env.observe(Event::PositionsMoved {
+                partition: self.key,
+                leader_epoch: advance.leader_epoch,
+                log_start: advance.after.log_start,
+                high_watermark: advance.after.high_watermark,
+                counted_end: advance.after.counted_end,
+                log_end: advance.after.log_end,
+            });
+        }
+        let mut released = Released::default();
+        released.acks.extend(state.acks.release(&advance.after).into_iter().map(|ack| (ack, Ok(()))));
+        if advance.under_min_isr {
+            let stuck = state.acks.take_position(Position::HighWatermark);
+            released.acks.extend(stuck.into_iter().map(|ack| (ack, Err(AckFailure::UnderMinIsr))));
+        }
+        released.readers = state.readers.release(&advance.after);
+        released
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {
+        self.state.lock().expect("a panic ends the node")
+    }
+
+    pub(super) fn env(&self) -> &E {
+        &self.env
+    }
+}
+
+impl<E: Env> Flushable for Replica<E> {
+    async fn flush(self: &Arc<Self>) -> bool {
+        let (plan, leader_epoch) = {
+            let mut state = self.lock();
+            state.flush.begin();
+            match state.log.sync_plan() {
+                Ok(plan) => (plan, state.partition.leader_epoch()),
+                // Failed, or being cut: neither waits for a sync.
+                Err(_) => return state.flush.end(),
+            }
+        };
+        let outcome = plan.run().await;
+        if let Err(error) = outcome {
+            self.fail_log(error);
+            return self.lock().flush.end();
+        }
+        let mut state = self.lock();
+        let again = state.flush.end();
+        if state.log.failure().is_some() {
+            return again;
+        }
+        state.log.synced(&plan);
+        let advance = state.partition.synced(leader_epoch, plan.generation(), plan.end());
+        let released = advance.map(|advance| self.settle(&mut state, advance)).unwrap_or_default();
+        drop(state);
+        released.tell();
+        again
+    }
+}
+
+/// Registers who waits for the acknowledgement of everything before `end`.
+fn wait_for_acks<E: Env>(state: &mut State<E>, acks: Acks, end: Offset) -> Option<Pending> {
+    let wait = state.partition.wait_for(acks, end)?;
+    let (sender, outcome) = oneshot::channel();
+    let waiter = state.acks.insert(wait, sender).expect("connections bound what is in flight");
+    Some(Pending { waiter, outcome })
+}
+
+fn fail_all<E: Env>(state: &mut State<E>, failure: AckFailure) -> Released {
+    let acks = state.acks.take_all().into_iter().map(|ack| (ack, Err(failure))).collect();
+    Released { acks, readers: state.readers.take_all() }
+}

@@ -1,0 +1,436 @@
+//! The replicas of this node: opened, created, changed and put away as the metadata says.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rand_core::Rng as _;
+use thiserror::Error;
+
+use super::directories::{Checkpoints, LogDirectory};
+use super::metadata::Published;
+use super::parallel;
+use super::preparation::from_file;
+use super::replica::{Opened, Queues, Replica};
+use crate::config::topic::{Durability, TopicConfig};
+use crate::config::value::ValueError;
+use crate::controller::image::{Image, PartitionRegistration, TopicImage};
+use crate::config::Texts;
+use crate::env::{Clock, Disk, DiskError, Env, Purpose};
+use crate::log::checkpoint::{self, CheckpointError};
+use crate::log::directory::{DirectoryName, TopicPartition};
+use crate::log::producer_snapshot::{SnapshotError, list_producer_snapshots, read_producer_snapshot};
+use crate::log::{Log, LogConfig, OpenHints, OpenLogError, ReadError};
+use crate::partition::{
+    Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable, Recovered, Registration,
+};
+use crate::types::{BrokerId, HighWatermark, LogEnd, LogStart, Offset, PartitionKey, Uuid};
+
+/// Logs that are opened at the same time.
+const OPENING_AT_ONCE: usize = 8;
+
+/// What it takes to open replicas.
+pub(super) struct Replicas<E: Env> {
+    env: E,
+    broker_id: BrokerId,
+    /// The static configuration.
+    server: Arc<Texts>,
+    queues: Queues<E>,
+    directories: Vec<Arc<LogDirectory>>,
+}
+
+/// Why a replica cannot be opened.
+#[derive(Debug, Clone, Error)]
+pub enum OpenReplicaError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The log is damaged, or the disk failed.
+    #[error(transparent)]
+    Log(#[from] OpenLogError),
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A small file of the partition is damaged.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The topic's configuration cannot be read.
+    #[error("topic {topic}: {error}")]
+    Config {
+        /// The topic.
+        topic: String,
+        /// What is wrong.
+        error: ValueError,
+    },
+    /// Every log directory has failed.
+    #[error("no log directory is left")]
+    NoDirectory,
+}
+
+/// One replica to open.
+struct Opening {
+    key: PartitionKey,
+    name: TopicPartition,
+    directory: Arc<LogDirectory>,
+    config: Arc<TopicConfig>,
+    hints: OpenHints,
+}
+
+impl<E: Env> Clone for Replicas<E> {
+    fn clone(&self) -> Self {
+        Self {
+            env: self.env.clone(),
+            broker_id: self.broker_id,
+            server: Arc::clone(&self.server),
+            queues: self.queues.clone(),
+            directories: self.directories.clone(),
+        }
+    }
+}
+
+impl<E: Env> Replicas<E> {
+    pub(super) fn new(
+        env: E,
+        broker_id: BrokerId,
+        server: Arc<Texts>,
+        queues: Queues<E>,
+        directories: Vec<Arc<LogDirectory>>,
+    ) -> Self {
+        Self { env, broker_id, server, queues, directories }
+    }
+
+    /// Opens the replicas that lie in the directories, at start. `found` says, per directory, how it was left.
+    /// Directories of partitions that the metadata does not know are put aside, never deleted (KAFKA-14616).
+    pub(super) async fn open_all(
+        &self,
+        image: &Image,
+        found: &[(Arc<LogDirectory>, bool, Checkpoints)],
+    ) -> Result<BTreeMap<PartitionKey, Arc<Replica<E>>>, OpenReplicaError> {
+        let mut openings = Vec::new();
+        for (directory, clean, checkpoints) in found {
+            for name in self.partitions_in(directory).await? {
+                let path = directory.path().join(name.directory_name());
+                let topic_id = checkpoint::read_topic_id(self.env.disk(), &path).await?;
+                match topic_id.and_then(|id| image.topic(id)).filter(|topic| *topic.name == *name.topic) {
+                    Some(topic) if topic.partitions.contains_key(&name.partition) => {
+                        let hints = self.hints(&name, *clean, checkpoints);
+                        openings.push(self.opening(image, topic, name, Arc::clone(directory), hints)?);
+                    }
+                    _ => self.put_aside(directory, &name, topic_id).await?,
+                }
+            }
+        }
+        let replicas = self.open_many(openings).await?;
+        Ok(replicas.into_iter().map(|replica| (replica.key(), replica)).collect())
+    }
+
+    async fn partitions_in(&self, directory: &LogDirectory) -> Result<Vec<TopicPartition>, DiskError> {
+        let mut found = Vec::new();
+        for entry in self.env.disk().list(directory.path()).await? {
+            if !entry.is_dir || entry.name.starts_with(METADATA_DIRECTORY) {
+                continue;
+            }
+            match DirectoryName::parse(&entry.name) {
+                Some(DirectoryName::Partition(name)) => found.push(name),
+                Some(DirectoryName::Deleted(_)) => {
+                    remove_directory(self.env.disk(), &directory.path().join(&entry.name)).await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    fn hints(&self, name: &TopicPartition, clean: bool, checkpoints: &Checkpoints) -> OpenHints {
+        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or(Offset::ZERO);
+        OpenHints {
+            clean,
+            recovery_point: of(&checkpoints.recovery_points),
+            high_watermark: of(&checkpoints.high_watermarks),
+            log_start: of(&checkpoints.log_starts),
+            now: self.env.clock().wall(),
+        }
+    }
+
+    /// What is published next: replicas created, changed and put away so that they are as `image` says.
+    pub(super) async fn apply(
+        &self,
+        before: &Published<E>,
+        image: Arc<Image>,
+    ) -> Result<(Published<E>, Vec<PathBuf>), OpenReplicaError> {
+        let mut replicas = (*before.replicas).clone();
+        let gone: Vec<Arc<TopicImage>> =
+            before.image.topics().filter(|topic| image.topic(topic.id).is_none()).cloned().collect();
+        let mut put_away = Vec::new();
+        for topic in gone {
+            for &index in topic.partitions.keys() {
+                if let Some(replica) = replicas.remove(&PartitionKey { topic_id: topic.id, index }) {
+                    put_away.push(self.delete(&replica).await?);
+                }
+            }
+        }
+        let mut openings = Vec::new();
+        let layers_changed = self.layers_changed(&before.image, &image);
+        for topic in image.topics() {
+            let unchanged = before.image.topic(topic.id).is_some_and(|old| Arc::ptr_eq(old, topic));
+            if unchanged && !layers_changed {
+                continue;
+            }
+            for (&index, registration) in &topic.partitions {
+                let key = PartitionKey { topic_id: topic.id, index };
+                if registration.replicas.contains(&self.broker_id) && !replicas.contains_key(&key) {
+                    let name = TopicPartition { topic: topic.name.to_string(), partition: index };
+                    let directory = self.directory_for(registration, &replicas)?;
+                    let hints = OpenHints::new_log(self.env.clock().wall());
+                    openings.push(self.opening(&image, topic, name, directory, hints)?);
+                }
+            }
+        }
+        for replica in self.open_many(openings).await? {
+            replicas.insert(replica.key(), replica);
+        }
+        self.tell(&image, &before.image, layers_changed, &replicas)?;
+        Ok((Published { image, replicas: Arc::new(replicas) }, put_away))
+    }
+
+    /// Tells the replicas of changed topics what has changed.
+    fn tell(
+        &self,
+        image: &Image,
+        before: &Image,
+        layers_changed: bool,
+        replicas: &BTreeMap<PartitionKey, Arc<Replica<E>>>,
+    ) -> Result<(), OpenReplicaError> {
+        for topic in image.topics() {
+            if !layers_changed && before.topic(topic.id).is_some_and(|old| Arc::ptr_eq(old, topic)) {
+                continue;
+            }
+            let config = Arc::new(self.config(image, topic)?);
+            for (&index, registration) in &topic.partitions {
+                let key = PartitionKey { topic_id: topic.id, index };
+                if let Some(replica) = replicas.get(&key) {
+                    replica.configure(Arc::clone(&config), self.log_config(key, &config));
+                    replica.apply(&to_partition(registration));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn layers_changed(&self, before: &Image, image: &Image) -> bool {
+        let (old, new) =
+            (before.layers(self.broker_id, &self.server), image.layers(self.broker_id, &self.server));
+        old.broker != new.broker || old.cluster != new.cluster
+    }
+
+    /// The directory that the controller has chosen, else the one with the fewest replicas.
+    fn directory_for(
+        &self,
+        registration: &PartitionRegistration,
+        replicas: &BTreeMap<PartitionKey, Arc<Replica<E>>>,
+    ) -> Result<Arc<LogDirectory>, OpenReplicaError> {
+        let place = registration.replicas.iter().position(|id| *id == self.broker_id);
+        let chosen = place.and_then(|place| registration.directories.get(place));
+        let online = || self.directories.iter().filter(|directory| directory.is_online());
+        let named = online().find(|directory| chosen == Some(&directory.id()));
+        let load = |directory: &Arc<LogDirectory>| {
+            replicas.values().filter(|replica| Arc::ptr_eq(replica.directory(), directory)).count()
+        };
+        let directory = match named {
+            Some(directory) => Some(directory),
+            None if self.directories.len() == 1 => online().next(),
+            None => online().min_by_key(|directory| load(directory)),
+        };
+        directory.cloned().ok_or(OpenReplicaError::NoDirectory)
+    }
+
+    fn config(&self, image: &Image, topic: &TopicImage) -> Result<TopicConfig, OpenReplicaError> {
+        let layers = image.layers(self.broker_id, &self.server);
+        TopicConfig::resolve(&topic.configs, layers)
+            .map_err(|error| OpenReplicaError::Config { topic: topic.name.to_string(), error })
+    }
+
+    fn opening(
+        &self,
+        image: &Image,
+        topic: &TopicImage,
+        name: TopicPartition,
+        directory: Arc<LogDirectory>,
+        hints: OpenHints,
+    ) -> Result<Opening, OpenReplicaError> {
+        let key = PartitionKey { topic_id: topic.id, index: name.partition };
+        let config = Arc::new(self.config(image, topic)?);
+        Ok(Opening { key, name, directory, config, hints })
+    }
+
+    async fn open_many(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
+        let replicas = self.clone();
+        let open = move |opening| {
+            let replicas = replicas.clone();
+            async move { replicas.open(opening).await }
+        };
+        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await.into_iter().collect()
+    }
+
+    async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
+        let Opening { key, name, directory, config, hints } = opening;
+        let disk = self.env.disk();
+        let path = directory.path().join(name.directory_name());
+        let (log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
+        if recovery.truncated_bytes > 0 {
+            let bytes = recovery.truncated_bytes;
+            tracing::info!(partition = %name, bytes, "cut off what was written but never made durable");
+        }
+        if checkpoint::read_topic_id(disk, &path).await? != Some(key.topic_id) {
+            checkpoint::write_topic_id(disk, &path, key.topic_id).await?;
+        }
+        let (epochs, producers) = self.fold(&log).await?;
+        let recovered = Recovered {
+            log_start: LogStart(log.log_start()),
+            durable_end: log.durable_end(),
+            log_end: LogEnd(log.log_end()),
+            high_watermark: HighWatermark(hints.high_watermark),
+            truncation_generation: log.generation(),
+            epochs,
+            producers,
+        };
+        let counting = match config.durability {
+            Durability::Synced => Counting::WhenSynced,
+            Durability::PageCache => Counting::WhenAppended,
+        };
+        let min_insync_replicas = config.min_insync_replicas as usize;
+        let partition_config = PartitionConfig { broker_id: self.broker_id, counting, min_insync_replicas };
+        let partition = Partition::open(partition_config, recovered);
+        let opened = Opened { key, name, path, directory, partition, log, config };
+        Ok(Replica::new(self.env.clone(), self.queues.clone(), opened))
+    }
+
+    /// Leader epochs and producers, as a fold over the log that survived: from the latest snapshot that can be
+    /// read, else from the log's beginning.
+    async fn fold(&self, log: &Log<E::Disk>) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
+        let disk = self.env.disk();
+        let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
+        let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
+        let mut epochs = EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
+            path: log.dir().join("leader-epoch-checkpoint"),
+            reason: error.to_string(),
+        })?;
+        let (mut producers, from) = self.latest_snapshot(log).await?;
+        let view = log.view();
+        let folded = std::sync::Mutex::new((&mut epochs, &mut producers));
+        view.for_each_header(from, |header| {
+            let mut folded = folded.lock().expect("nothing panics under this lock");
+            folded.0.fold(header);
+            // The batch that contains the snapshot's offset may begin before it: it is in the snapshot.
+            if header.base_offset >= from {
+                folded.1.fold(header);
+            }
+        })
+        .await?;
+        drop(folded);
+        Ok((epochs, producers))
+    }
+
+    async fn latest_snapshot(&self, log: &Log<E::Disk>) -> Result<(ProducerTable, Offset), OpenReplicaError> {
+        let disk = self.env.disk();
+        let offsets = list_producer_snapshots(disk, log.dir()).await?;
+        for &offset in offsets.iter().rev().filter(|offset| **offset <= log.log_end()) {
+            match read_producer_snapshot(disk, log.dir(), offset).await {
+                Ok(entries) => match ProducerTable::restore(entries.into_iter().map(from_file)) {
+                    Ok(producers) => return Ok((producers, offset)),
+                    Err(error) => tracing::warn!(%error, "a producer snapshot is passed over"),
+                },
+                Err(SnapshotError::Disk(error)) => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, "a producer snapshot is passed over"),
+            }
+        }
+        Ok((ProducerTable::default(), log.log_start()))
+    }
+
+    /// Takes a replica's files out of use: the directory is renamed, to be removed later.
+    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<PathBuf, DiskError> {
+        replica.close_for_deletion();
+        let unique = self.unique(replica.key());
+        self.rename(replica.directory(), replica.name(), replica.name().deleted_directory_name(unique)).await
+    }
+
+    async fn put_aside(
+        &self,
+        directory: &LogDirectory,
+        name: &TopicPartition,
+        topic_id: Option<Uuid>,
+    ) -> Result<(), DiskError> {
+        let unique = self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
+        let path = self.rename(directory, name, name.stray_directory_name(unique)).await?;
+        tracing::warn!(path = %path.display(), "a partition that the metadata does not know is put aside");
+        Ok(())
+    }
+
+    async fn rename(
+        &self,
+        directory: &LogDirectory,
+        name: &TopicPartition,
+        new_name: String,
+    ) -> Result<PathBuf, DiskError> {
+        let (old, new) = (directory.path().join(name.directory_name()), directory.path().join(new_name));
+        self.env.disk().rename(&old, &new).await?;
+        self.env.disk().sync_dir(directory.path()).await?;
+        Ok(new)
+    }
+
+    /// A name of its own for a directory on its way out: a topic's id is never used twice.
+    fn unique(&self, key: PartitionKey) -> Uuid {
+        let instance = key.topic_id.0 as u64 ^ u64::from(key.index.unsigned_abs());
+        let mut rng = self.env.rng(Purpose { subsystem: "replicas", what: "directory-name", instance });
+        let wall = self.env.clock().wall().0 as u128;
+        Uuid::from_random(|| (u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())) ^ wall)
+    }
+
+    fn log_config(&self, key: PartitionKey, config: &TopicConfig) -> LogConfig {
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        let limit = |value: Option<u64>| value.filter(|_| config.delete).map_or(-1, signed);
+        LogConfig {
+            segment_bytes: small(config.segment_bytes),
+            segment_ms: signed(config.segment_ms),
+            segment_jitter_ms: signed(self.jitter(key, config.segment_jitter_ms.min(config.segment_ms))),
+            index_interval_bytes: small(config.index_interval_bytes),
+            segment_index_bytes: small(config.segment_index_bytes),
+            retention_ms: limit(config.retention_ms),
+            retention_bytes: limit(config.retention_bytes),
+        }
+    }
+
+    /// The same for a partition each time, so that a change of another setting does not draw it anew.
+    fn jitter(&self, key: PartitionKey, at_most: u64) -> u64 {
+        if at_most == 0 {
+            return 0;
+        }
+        let instance = key.topic_id.0 as u64 ^ u64::from(key.index.unsigned_abs());
+        let purpose = Purpose { subsystem: "replicas", what: "segment-jitter", instance };
+        self.env.rng(purpose).next_u64() % (at_most + 1)
+    }
+}
+
+/// The directory of the metadata log begins like this.
+pub(super) const METADATA_DIRECTORY: &str = "__cluster_metadata-";
+
+/// Removes a partition's directory with everything in it.
+pub(super) async fn remove_directory<D: Disk>(disk: &D, path: &std::path::Path) -> Result<(), DiskError> {
+    for entry in disk.list(path).await? {
+        if !entry.is_dir {
+            disk.remove_file(&path.join(&entry.name)).await?;
+        }
+    }
+    disk.remove_dir(path).await
+}
+
+fn to_partition(registration: &PartitionRegistration) -> Registration {
+    Registration {
+        leader: registration.leader,
+        leader_epoch: registration.leader_epoch,
+        partition_epoch: registration.partition_epoch,
+        replicas: registration.replicas.clone(),
+        isr: registration.isr.clone(),
+    }
+}

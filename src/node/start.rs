@@ -1,0 +1,411 @@
+//! From directories to a node that serves.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use rand_core::Rng as _;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::budget::Budget;
+use super::buffers::BufferPool;
+use super::connection::ConnectionConfig;
+use super::controller_task::{ControllerFailure, ControllerTask};
+use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
+use super::flusher::FlushQueue;
+use super::housekeeping::{Housekeeper, Housekeeping, metadata_partition};
+use super::listener::{Listener, ListenerConfig};
+use super::metadata::{Metadata, Published};
+use super::metadata_log::{MetadataLog, MetadataLogError, MetadataLogHints};
+use super::replica::Queues;
+use super::replicas::{OpenReplicaError, Replicas};
+use super::{Node, NodeFailure};
+use crate::broker::{Broker, BrokerParts};
+use crate::config::listeners::Listener as ListenerAddress;
+use crate::config::server::ServerConfig;
+use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
+use crate::controller::image::{Endpoint, Image};
+use crate::controller::{Controller, Decision, Refusal, Settings};
+use crate::env::{Env, Listener as _, Network, NetworkError, Purpose, Rng};
+use crate::log::LogConfig;
+use crate::quorum::VoterKey;
+use crate::types::{BrokerEpoch, Offset, Uuid};
+
+/// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
+const FLUSHERS: usize = 4;
+
+/// Logs that are prepared at the same time.
+const PREPARERS: usize = 4;
+
+/// Memory for requests, unless `queued.max.request.bytes` says otherwise; and for responses.
+const BUDGET_BYTES: usize = 256 << 20;
+
+/// Unused buffers that are kept.
+const BUFFERS_KEPT_BYTES: usize = 64 << 20;
+
+/// Connections where no limit is configured: what a semaphore can count.
+const CONNECTIONS_MAX: usize = 1 << 20;
+
+/// How long a connection may be silent where `connections.max.idle.ms` sets no limit.
+const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Why a node does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A log directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The metadata log cannot be used.
+    #[error(transparent)]
+    Metadata(#[from] MetadataLogError),
+    /// A partition cannot be opened.
+    #[error(transparent)]
+    Replica(#[from] OpenReplicaError),
+    /// A listener's host is not an address.
+    #[error("listener {name}: cannot resolve {host}")]
+    Host {
+        /// The listener.
+        name: String,
+        /// The host.
+        host: String,
+    },
+    /// A listener cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] NetworkError),
+    /// The cluster does not take this broker.
+    #[error("the controller refuses this broker: {0}")]
+    Refused(#[from] Refusal),
+}
+
+/// Formats all directories of a configuration for one cluster, as the first and only node of it.
+///
+/// # Errors
+///
+/// [`DirectoryError`]. Directories that are formatted already are not touched: whoever calls this has looked.
+pub async fn format<E: Env>(env: &E, config: &ServerConfig, cluster_id: &str) -> Result<(), DirectoryError> {
+    let mut rng = env.rng(Purpose { subsystem: "node", what: "directory-id", instance: 0 });
+    for path in paths(config) {
+        let id = random_uuid(&mut rng);
+        directories::format(env.disk(), &path, cluster_id, config.node_id, id).await?;
+    }
+    Ok(())
+}
+
+/// Whether all directories of a configuration are formatted.
+///
+/// # Errors
+///
+/// [`DirectoryError`], also if some are and some are not.
+pub async fn is_formatted<E: Env>(env: &E, config: &ServerConfig) -> Result<bool, DirectoryError> {
+    let mut missing = Vec::new();
+    let paths = paths(config);
+    for path in &paths {
+        if !directories::is_formatted(env.disk(), path).await? {
+            missing.push(path.clone());
+        }
+    }
+    if !missing.is_empty() && missing.len() < paths.len() {
+        return Err(DirectoryError::NotFormatted(missing.swap_remove(0)));
+    }
+    Ok(missing.is_empty())
+}
+
+/// Starts a node: opens its directories, leads the metadata log, recovers its replicas, registers as a broker
+/// and serves.
+///
+/// # Errors
+///
+/// [`StartError`]. Nothing is served then, and the directories are as a crash would leave them.
+pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, StartError> {
+    let config = Arc::new(config);
+    let (failed_directories, directory_failures) = mpsc::unbounded_channel();
+    let mut found: Vec<FoundDirectory<E::Disk>> = Vec::new();
+    for path in paths(&config) {
+        found.push(directories::open(env.disk(), &path, config.node_id, failed_directories.clone()).await?);
+    }
+    let cluster_id = directories::check_cluster(&found)?;
+    let mut controller = Controller::new(Settings::new(cluster_id.clone(), &config));
+    let mut log = open_metadata(&env, &config, &found, &mut controller).await?;
+    commit(&mut log, &mut controller, |controller, _| controller.activate()).await?;
+
+    let queues = Queues { flushes: FlushQueue::new(), preparations: FlushQueue::new() };
+    let data: Vec<Arc<LogDirectory>> = found
+        .iter()
+        .filter(|found| config.log_dirs.iter().any(|path| path == found.directory.path()))
+        .map(|found| Arc::clone(&found.directory))
+        .collect();
+    let server = Arc::new(config.texts.clone());
+    let replicas = Replicas::new(env.clone(), config.node_id, server, queues.clone(), data.clone());
+    let recovered = Arc::new(controller.metadata().published().clone());
+    let left: Vec<_> = found
+        .iter()
+        .filter(|found| data.iter().any(|directory| Arc::ptr_eq(directory, &found.directory)))
+        .map(|found| (Arc::clone(&found.directory), found.clean.is_some(), found.checkpoints.clone()))
+        .collect();
+    let opened = Arc::new(replicas.open_all(&recovered, &left).await?);
+
+    let sockets = bind(&env, &config).await?;
+    let endpoints = endpoints::<E>(&config, &sockets);
+    let broker_epoch = register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
+    let (metadata, commands) = Metadata::new();
+    let image = Arc::new(controller.metadata().published().clone());
+    // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
+    let nothing = Published { image: Arc::new(Image::empty()), replicas: opened };
+    let (published, _) = replicas.apply(&nothing, image).await?;
+    metadata.publish(published);
+
+    let (housekeeping, chores) = Housekeeping::new();
+    let metadata_directory = metadata_directory(&config, &found);
+    let housekeeper = Housekeeper {
+        env: env.clone(),
+        config: Arc::clone(&config),
+        metadata: metadata.clone(),
+        directories: found.iter().map(|found| Arc::clone(&found.directory)).collect(),
+        metadata_log: (Arc::clone(&metadata_directory), log.durable_end()),
+        written: Default::default(),
+        queue: chores,
+    };
+    let (failed, failures) = mpsc::channel(4);
+    let (stop_controller, stop) = oneshot::channel();
+    let task = ControllerTask {
+        controller,
+        log,
+        rng: env.rng(Purpose { subsystem: "controller", what: "topic-id", instance: broker_epoch.0 as u64 }),
+        metadata: metadata.clone(),
+        replicas,
+        housekeeping: housekeeping.clone(),
+        commands,
+        stop,
+    };
+    let mut workers = queues.flushes.start(&env, FLUSHERS);
+    workers.extend(queues.preparations.start(&env, PREPARERS));
+    let supervisor = Supervisor {
+        metadata: metadata.clone(),
+        data,
+        metadata_directory,
+        failures: directory_failures,
+        failed: failed.clone(),
+    };
+    let broker = new_broker(&env, &config, cluster_id, broker_epoch, &metadata, &housekeeping);
+    let listeners = serve(&env, &config, &broker, sockets);
+    Ok(Node {
+        broker_epoch,
+        listeners,
+        metadata,
+        housekeeping,
+        directories: found.iter().map(|found| Arc::clone(&found.directory)).collect(),
+        workers,
+        housekeeper: env.spawn("housekeeper", housekeeper.run()),
+        supervisor: env.spawn("supervisor", supervisor.run()),
+        controller: env.spawn("controller", supervise_controller(task, failed)),
+        stop_controller,
+        failures,
+        locks: found.into_iter().map(|found| found.lock).collect(),
+        env,
+    })
+}
+
+/// All directories of a node: those of its partitions, and that of the metadata log.
+fn paths(config: &ServerConfig) -> Vec<PathBuf> {
+    let mut paths = config.log_dirs.clone();
+    if !paths.contains(&config.metadata_log_dir) {
+        paths.push(config.metadata_log_dir.clone());
+    }
+    paths
+}
+
+fn metadata_directory<D: crate::env::Disk>(
+    config: &ServerConfig,
+    found: &[FoundDirectory<D>],
+) -> Arc<LogDirectory> {
+    let is_it = |found: &&FoundDirectory<D>| found.directory.path() == Path::new(&config.metadata_log_dir);
+    Arc::clone(&found.iter().find(is_it).expect("it is one of the paths").directory)
+}
+
+async fn open_metadata<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    found: &[FoundDirectory<E::Disk>],
+    controller: &mut Controller,
+) -> Result<MetadataLog<E>, MetadataLogError> {
+    let directory = metadata_directory(config, found);
+    let left = found.iter().find(|found| Arc::ptr_eq(&found.directory, &directory)).expect("it was found");
+    let recovery_point = left.checkpoints.recovery_points.get(&metadata_partition());
+    let hints = MetadataLogHints {
+        clean: left.clean.is_some(),
+        recovery_point: recovery_point.copied().unwrap_or(Offset::ZERO),
+    };
+    let own = VoterKey { id: config.node_id, directory: directory.id() };
+    let log_config = LogConfig {
+        segment_bytes: u32::try_from(config.metadata_segment_bytes).unwrap_or(u32::MAX),
+        segment_ms: i64::try_from(config.metadata_segment_age.as_millis()).unwrap_or(i64::MAX),
+        retention_ms: -1,
+        retention_bytes: -1,
+        ..LogConfig::default()
+    };
+    MetadataLog::open(env.clone(), &directory, own, log_config, hints, controller).await
+}
+
+/// Makes one decision of the controller and commits it, before there is a task that does.
+async fn commit<E: Env, R>(
+    log: &mut MetadataLog<E>,
+    controller: &mut Controller,
+    decide: impl FnOnce(&Controller, Offset) -> Decision<R>,
+) -> Result<R, MetadataLogError> {
+    let decision = decide(controller, log.log_end());
+    if !decision.records.is_empty() {
+        log.append(&decision.records, controller).await?;
+    }
+    Ok(decision.response)
+}
+
+/// Registers this broker and lets it lead. There is no heartbeat to wait for: controller and broker are one.
+async fn register<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    cluster_id: &str,
+    endpoints: Vec<Endpoint>,
+    data: &[Arc<LogDirectory>],
+    log: &mut MetadataLog<E>,
+    controller: &mut Controller,
+) -> Result<BrokerEpoch, StartError> {
+    let instance = log.log_end().0 as u64;
+    let mut rng = env.rng(Purpose { subsystem: "node", what: "incarnation-id", instance });
+    let registration = Registration {
+        cluster_id: cluster_id.to_owned(),
+        id: config.node_id,
+        incarnation: random_uuid(&mut rng),
+        endpoints,
+        features: SUPPORTED_FEATURES.iter().map(|(name, range)| ((*name).to_owned(), *range)).collect(),
+        rack: config.rack.clone(),
+        log_dirs: data.iter().map(|directory| directory.id()).collect(),
+    };
+    let id = config.node_id;
+    let epoch = commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
+    commit(log, controller, |controller, _| controller.unfence_broker(id, epoch)).await??;
+    Ok(epoch)
+}
+
+/// A bound socket and the listener that it is for.
+type Socket<E> = (ListenerAddress, <<E as Env>::Network as Network>::Listener);
+
+async fn bind<E: Env>(env: &E, config: &ServerConfig) -> Result<Vec<Socket<E>>, StartError> {
+    let mut sockets = Vec::new();
+    for listener in &config.listeners {
+        let address = SocketAddr::new(listen_address(listener)?, listener.port);
+        sockets.push((listener.clone(), env.network().bind(address).await?));
+    }
+    Ok(sockets)
+}
+
+/// The address to listen on: an empty host means every interface.
+fn listen_address(listener: &ListenerAddress) -> Result<IpAddr, StartError> {
+    let host = listener.host.trim_matches(|bracket| bracket == '[' || bracket == ']');
+    match host {
+        "" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => host
+            .parse()
+            .map_err(|_| StartError::Host { name: listener.name.clone(), host: listener.host.clone() }),
+    }
+}
+
+/// Where clients are told to connect: what is advertised, with the port that was bound where it says 0.
+fn endpoints<E: Env>(config: &ServerConfig, sockets: &[Socket<E>]) -> Vec<Endpoint> {
+    let endpoint = |advertised: &ListenerAddress| {
+        let socket = sockets.iter().find(|(listener, _)| listener.name == advertised.name);
+        let bound = socket.map_or(0, |(_, socket)| socket.local_address().port());
+        Endpoint {
+            name: advertised.name.clone(),
+            host: advertised.host.clone(),
+            port: if advertised.port == 0 { bound } else { advertised.port },
+            security_protocol: advertised.protocol as i16,
+        }
+    };
+    config.advertised_listeners.iter().map(endpoint).collect()
+}
+
+fn new_broker<E: Env>(
+    env: &E,
+    config: &Arc<ServerConfig>,
+    cluster_id: String,
+    broker_epoch: BrokerEpoch,
+    metadata: &Metadata<E>,
+    housekeeping: &Housekeeping,
+) -> Broker<E> {
+    Broker::new(BrokerParts {
+        env: env.clone(),
+        config: Arc::clone(config),
+        cluster_id,
+        broker_epoch,
+        metadata: metadata.clone(),
+        housekeeping: housekeeping.clone(),
+        responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
+        buffers: crate::log::BufferPool::new(32, 2 << 20),
+    })
+}
+
+fn serve<E: Env>(env: &E, config: &ServerConfig, broker: &Broker<E>, sockets: Vec<Socket<E>>) -> Vec<Listener<E>> {
+    let queued = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    let budget = Budget::new("requests", queued.unwrap_or(BUDGET_BYTES).max(config.socket_request_max_bytes));
+    let connection = ConnectionConfig {
+        max_request_bytes: config.socket_request_max_bytes,
+        max_idle: config.connections_max_idle.unwrap_or(NEVER),
+        budget,
+        buffers: BufferPool::new(BUFFERS_KEPT_BYTES),
+    };
+    let slots = Arc::new(Semaphore::new(config.max_connections.min(CONNECTIONS_MAX)));
+    let ids = Arc::new(AtomicU64::new(0));
+    let listen = |(listener, socket): Socket<E>| {
+        let listener = ListenerConfig {
+            name: listener.name,
+            address: socket.local_address(),
+            slots: Arc::clone(&slots),
+            ids: Arc::clone(&ids),
+            connection: connection.clone(),
+        };
+        Listener::serve(env, broker.clone(), listener, socket)
+    };
+    sockets.into_iter().map(listen).collect()
+}
+
+/// Takes the replicas of failed directories out of use, and the node with the last one.
+struct Supervisor<E: Env> {
+    metadata: Metadata<E>,
+    data: Vec<Arc<LogDirectory>>,
+    metadata_directory: Arc<LogDirectory>,
+    failures: mpsc::UnboundedReceiver<DirectoryFailure>,
+    failed: mpsc::Sender<NodeFailure>,
+}
+
+impl<E: Env> Supervisor<E> {
+    async fn run(mut self) {
+        while let Some(failure) = self.failures.recv().await {
+            for replica in self.metadata.current().replicas.values() {
+                if replica.directory().id() == failure.id {
+                    replica.fail_storage(&failure.reason);
+                }
+            }
+            let last = !self.data.iter().any(|directory| directory.is_online());
+            if last || self.metadata_directory.id() == failure.id {
+                // Whoever owns the node stops it; until then there is nothing more to do.
+                let _ = self.failed.send(failure.into()).await;
+            }
+        }
+    }
+}
+
+async fn supervise_controller<E: Env>(task: ControllerTask<E>, failed: mpsc::Sender<NodeFailure>) {
+    if let Err(failure) = task.run().await {
+        let failure: ControllerFailure = failure;
+        tracing::error!(%failure, "the controller has failed");
+        let _ = failed.send(failure.into()).await;
+    }
+}
+
+fn random_uuid(rng: &mut Rng) -> Uuid {
+    Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
+}

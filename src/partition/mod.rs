@@ -1,0 +1,335 @@
+//! One replica of one partition: what it may append, what counts, what is committed, who waits.
+//!
+//! A [`Partition`] is a value that the shell owns together with the partition's log, behind one lock. It sees
+//! the headers of batches, never payloads or files; it neither waits nor reads a clock. To append, under the
+//! lock: [`Partition::prepare_append`], then the log's own append, then [`Partition::appended`]. Once a sync
+//! has ended: [`Partition::synced`]. When the cluster's metadata changed: [`Partition::apply`]. Every step
+//! that moves a position returns an [`Advance`], with which the shell releases its [`Waiters`].
+//!
+//! # Positions
+//!
+//! `log start <= high watermark <= counted end <= log end`, last stable offset <= high watermark. All are
+//! ends: the first offset not covered. It is asserted after each step, and no step moves one back.
+//!
+//! | effect | waits for |
+//! |---|---|
+//! | a batch may be read by this replica itself | log end |
+//! | answer to acks=0 | nothing |
+//! | answer to acks=1 | the leader's counted end behind the batch |
+//! | answer to acks=all | high watermark behind the batch |
+//! | answer to a batch sent again | the same, behind the batch that was sent first |
+//! | a consumer sees a record | high watermark; with read_committed, last stable offset |
+//! | the first append or read of a new leader epoch | the epoch and its start are durable (R1) |
+//! | the log start may rise | high watermark (KAFKA-5634) |
+//!
+//! *Counted* is durable in a topic that syncs ([`Counting::WhenSynced`]), else appended. So where a topic
+//! syncs, acks=1 survives the leader's loss of power, and acks=all that of every replica at once: the high
+//! watermark is the least counted end in the ISR, and whoever leads next was in it. Below
+//! `min.insync.replicas` the high watermark stands still whatever the acks (R3, KIP-966): what a consumer was
+//! shown counts on at least that many replicas, and is in every later leader that is elected cleanly.
+//!
+//! # Epochs
+//!
+//! An epoch is led once. A replica that restarts may have lost the end of what it wrote, while others have
+//! read it; appending in the same epoch again would give one (epoch, offset) to two records. Hence a leader's
+//! epoch is durable before it serves, and a registration that names an epoch of before the restart is not
+//! acted on: the controller raises the epoch when the broker registers.
+
+mod epochs;
+mod leader;
+mod producers;
+mod reads;
+mod waiters;
+
+pub use epochs::{EpochCache, EpochEnd, EpochEntry, InvalidEpochs};
+pub use leader::{Acks, AppendRefusal, Applied, Prepared, Registration};
+pub use producers::{
+    InvalidSnapshot, ProducerTable, REMEMBERED_BATCHES, RememberedBatch, Sequence, SequenceError,
+    SnapshotEntry,
+};
+pub use reads::{Isolation, OffsetBounds, ReadPlan, ReadRefusal, ReadRequest};
+pub use waiters::{Position, Wait, WaiterId, Waiters};
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::error_code::ErrorCode;
+use crate::types::{
+    BrokerId, CountedEnd, HighWatermark, LastStable, LeaderEpoch, LogEnd, LogStart, Offset, WallMs,
+};
+
+/// The positions of one replica, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Positions {
+    /// `<= high_watermark`
+    pub log_start: LogStart,
+    /// `>= log_start`, `<= high_watermark`
+    pub last_stable: LastStable,
+    /// `<= counted_end`
+    pub high_watermark: HighWatermark,
+    /// `<= log_end`
+    pub counted_end: CountedEnd,
+    /// At least all the others.
+    pub log_end: LogEnd,
+}
+
+impl Positions {
+    /// The bare offset of one that can be waited for.
+    pub fn get(&self, position: Position) -> Offset {
+        match position {
+            Position::CountedEnd => self.counted_end.offset(),
+            Position::HighWatermark => self.high_watermark.offset(),
+            Position::LastStable => self.last_stable.offset(),
+        }
+    }
+
+    fn assert_ordered(&self) {
+        let Self { log_start, last_stable, high_watermark, counted_end, log_end } = *self;
+        let ordered = log_start.offset() <= last_stable.offset()
+            && last_stable.offset() <= high_watermark.offset()
+            && high_watermark.offset() <= counted_end.offset()
+            && counted_end.offset() <= log_end.offset();
+        assert!(log_start.offset() >= Offset::ZERO && ordered, "positions out of order: {self:?}");
+    }
+
+    fn assert_not_before(&self, earlier: &Self) {
+        let risen = self.log_start >= earlier.log_start
+            && self.last_stable >= earlier.last_stable
+            && self.high_watermark >= earlier.high_watermark
+            && self.counted_end >= earlier.counted_end
+            && self.log_end >= earlier.log_end;
+        assert!(risen, "a position moved back: {earlier:?} to {self:?}");
+    }
+}
+
+/// What one step moved. The shell releases its waiters with `after`.
+#[must_use = "waiters are released by what a step moved"]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    /// The leader epoch in force.
+    pub leader_epoch: LeaderEpoch,
+    /// The positions before the step.
+    pub before: Positions,
+    /// The positions after the step.
+    pub after: Positions,
+    /// The maximal ISR is below min ISR: the high watermark stands still. Those who wait for it with acks=all
+    /// and are not released by `after` get NOT_ENOUGH_REPLICAS_AFTER_APPEND (R6).
+    ///
+    /// Kafka since 4.2 lets them run into their timeout instead, which tells the producer less, and later.
+    pub under_min_isr: bool,
+}
+
+impl Advance {
+    /// Whether any position moved.
+    pub fn moved(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+/// When an appended record counts: the topic's `flush.messages`, fixed when the topic is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// Once it is durable: `flush.messages=1`.
+    WhenSynced,
+    /// At once: any larger value.
+    WhenAppended,
+}
+
+/// What a partition knows from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionConfig {
+    /// The broker that this replica is on.
+    pub broker_id: BrokerId,
+    /// When records count.
+    pub counting: Counting,
+    /// The topic's `min.insync.replicas`, at least 1. In force is at most the number of replicas.
+    pub min_insync_replicas: usize,
+}
+
+/// What the log and the checkpoints of a replica say when it is opened.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The log's first offset.
+    pub log_start: LogStart,
+    /// The end of what is surely on disk.
+    pub durable_end: Offset,
+    /// The log's end.
+    pub log_end: LogEnd,
+    /// The high watermark of the checkpoint, zero without one. It is clipped to what there is.
+    pub high_watermark: HighWatermark,
+    /// The log's truncation generation.
+    pub truncation_generation: u64,
+    /// The epochs, from the checkpoint and the batches behind it.
+    pub epochs: EpochCache,
+    /// The producers, folded up to the log's end.
+    pub producers: ProducerTable,
+}
+
+/// The log start cannot be raised beyond what is committed, nor be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("the log cannot start at {requested}, the high watermark is {high_watermark}")]
+pub struct LogStartOutOfRange {
+    /// The offset asked for.
+    pub requested: Offset,
+    /// The last offset that it could be.
+    pub high_watermark: HighWatermark,
+}
+
+impl LogStartOutOfRange {
+    /// What the client is told.
+    pub fn error_code(&self) -> ErrorCode {
+        ErrorCode::OffsetOutOfRange
+    }
+}
+
+/// One replica of one partition.
+#[derive(Debug)]
+pub struct Partition {
+    config: PartitionConfig,
+    positions: Positions,
+    truncation_generation: u64,
+    epochs: EpochCache,
+    producers: ProducerTable,
+    /// The latest epoch that the log knew when it was opened: none up to there is led again.
+    epoch_before_restart: LeaderEpoch,
+    registration: Option<Registration>,
+    role: Role,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Does not lead, or may not.
+    Idle,
+    /// Leads the registration's epoch.
+    Leader {
+        /// The log end when the epoch began.
+        epoch_start: Offset,
+        /// The epoch is durable: appends and reads are allowed.
+        serving: bool,
+    },
+    /// The log failed. Final: after an IO error nothing is tried again (KAFKA-10778).
+    Failed,
+}
+
+impl Partition {
+    /// A replica whose log was just opened. It serves nothing until a registration makes it leader.
+    pub fn open(config: PartitionConfig, recovered: Recovered) -> Self {
+        let Recovered { log_start, durable_end, log_end, .. } = recovered;
+        assert!(config.min_insync_replicas >= 1, "{config:?}");
+        assert!(
+            log_start.offset() <= durable_end && durable_end <= log_end.offset(),
+            "a log from {log_start} to {log_end} cannot be durable up to {durable_end}"
+        );
+        let counted_end = match config.counting {
+            Counting::WhenSynced => durable_end,
+            Counting::WhenAppended => log_end.offset(),
+        };
+        let high_watermark = recovered.high_watermark.offset().clamp(log_start.offset(), counted_end);
+        let epoch_before_restart = recovered.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let mut epochs = recovered.epochs;
+        epochs.fit(log_start, log_end);
+        let mut partition = Self {
+            config,
+            positions: Positions {
+                log_start,
+                last_stable: LastStable(log_start.offset()),
+                high_watermark: HighWatermark(high_watermark),
+                counted_end: CountedEnd(counted_end),
+                log_end,
+            },
+            truncation_generation: recovered.truncation_generation,
+            epochs,
+            producers: recovered.producers,
+            epoch_before_restart,
+            registration: None,
+            role: Role::Idle,
+        };
+        partition.positions.last_stable = partition.last_stable();
+        partition.positions.assert_ordered();
+        partition
+    }
+
+    /// All positions, read once: whoever needs two of them takes them from one call (KAFKA-9807).
+    pub fn positions(&self) -> Positions {
+        self.positions
+    }
+
+    /// The leader epoch of the registration in force, [`LeaderEpoch::NONE`] before the first.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.registration.as_ref().map_or(LeaderEpoch::NONE, |registration| registration.leader_epoch)
+    }
+
+    /// The epochs, for the checkpoint.
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// The producers, for a snapshot.
+    pub fn producers(&self) -> &ProducerTable {
+        &self.producers
+    }
+
+    /// Forgets producers that have been idle for `producer.id.expiration.ms`. Says how many.
+    pub fn expire_producers(&mut self, now: WallMs, expiration: Duration) -> usize {
+        self.producers.expire(now, expiration)
+    }
+
+    /// The topic's `min.insync.replicas` was altered.
+    pub fn set_min_insync_replicas(&mut self, min_insync_replicas: usize) -> Advance {
+        assert!(min_insync_replicas >= 1, "min.insync.replicas is at least 1");
+        let before = self.positions;
+        self.config.min_insync_replicas = min_insync_replicas;
+        self.finish_step(before)
+    }
+
+    /// Raises the log start, for DeleteRecords or retention. An offset at or below the present start changes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LogStartOutOfRange`] for an offset above the high watermark (KAFKA-5634).
+    pub fn raise_log_start(&mut self, to: Offset) -> Result<Advance, LogStartOutOfRange> {
+        let before = self.positions;
+        if to < Offset::ZERO || to > before.high_watermark.offset() {
+            let high_watermark = before.high_watermark;
+            return Err(LogStartOutOfRange { requested: to, high_watermark });
+        }
+        self.positions.log_start = before.log_start.max(LogStart(to));
+        self.epochs.truncate_from_start(self.positions.log_start);
+        Ok(self.finish_step(before))
+    }
+
+    /// The log had an IO error. From now on everything is refused with KAFKA_STORAGE_ERROR, which is also the
+    /// answer to all who wait.
+    pub fn fail_storage(&mut self) {
+        self.role = Role::Failed;
+    }
+
+    /// Draws the consequences of what a step changed, and checks its outcome.
+    fn finish_step(&mut self, before: Positions) -> Advance {
+        if let Some(committed) = self.committed_end() {
+            self.positions.high_watermark = self.positions.high_watermark.max(HighWatermark(committed));
+        }
+        self.positions.last_stable = self.last_stable();
+        self.positions.assert_ordered();
+        self.positions.assert_not_before(&before);
+        Advance {
+            leader_epoch: self.leader_epoch(),
+            before,
+            after: self.positions,
+            under_min_isr: self.is_under_min_isr(),
+        }
+    }
+
+    /// Up to the first transaction that is still open, as far as it is committed.
+    fn last_stable(&self) -> LastStable {
+        let high_watermark = self.positions.high_watermark.offset();
+        let stable =
+            self.producers.first_undecided().map_or(high_watermark, |first| first.min(high_watermark));
+        LastStable(stable.max(self.positions.log_start.offset()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
