@@ -45,6 +45,7 @@ compile_error!(
 
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod dice;
 pub mod digest;
 pub mod disk;
