@@ -176,9 +176,6 @@ pub fn single_broker(listen: &str, controller_port: u16, log_dir: &str) -> Texts
         ("log.dirs", log_dir),
         ("default.replication.factor", "1"),
         ("min.insync.replicas", "1"),
-        ("offsets.topic.replication.factor", "1"),
-        ("transaction.state.log.replication.factor", "1"),
-        ("transaction.state.log.min.isr", "1"),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -313,19 +313,22 @@ fn listen_address(listener: &ListenerAddress) -> Result<IpAddr, StartError> {
     }
 }
 
-/// Where clients are told to connect: what is advertised, with the port that was bound where it says 0.
+/// Where clients are told to connect: what is advertised for a listener, else where it listens, with the port
+/// that was bound where that says 0. A listener on every interface and without an advertised host is registered
+/// without one: clients are told the address that they have dialled, which they can reach.
 fn endpoints<E: Env>(config: &ServerConfig, sockets: &[Socket<E>]) -> Vec<Endpoint> {
-    let endpoint = |advertised: &ListenerAddress| {
-        let socket = sockets.iter().find(|(listener, _)| listener.name == advertised.name);
-        let bound = socket.map_or(0, |(_, socket)| socket.local_address().port());
+    let endpoint = |(listener, socket): &Socket<E>| {
+        let same = |advertised: &&ListenerAddress| advertised.name == listener.name;
+        let advertised = config.advertised_listeners.iter().find(same).unwrap_or(listener);
+        let any = matches!(advertised.host.as_str(), "0.0.0.0" | "::" | "[::]");
         Endpoint {
             name: advertised.name.clone(),
-            host: advertised.host.clone(),
-            port: if advertised.port == 0 { bound } else { advertised.port },
+            host: if any { String::new() } else { advertised.host.clone() },
+            port: if advertised.port == 0 { socket.local_address().port() } else { advertised.port },
             security_protocol: advertised.protocol as i16,
         }
     };
-    config.advertised_listeners.iter().map(endpoint).collect()
+    sockets.iter().map(endpoint).collect()
 }
 
 fn new_broker<E: Env>(
