@@ -1,0 +1,215 @@
+//! What the clients did and saw: the oracles' evidence.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::fingerprint;
+use crate::engine::{Engine, NodeId};
+use crate::trace::Kind;
+
+/// One partition of one of the workload's topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Key {
+    /// The number of the topic.
+    pub topic: u32,
+    /// The partition's index.
+    pub partition: i32,
+}
+
+impl Key {
+    /// The topic's name.
+    pub fn topic_name(self) -> String {
+        format!("topic-{}", self.topic)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic_name(), self.partition)
+    }
+}
+
+/// Which acknowledgement a producer asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Acks {
+    /// None: the producer believes that it worked.
+    #[serde(rename = "0")]
+    None,
+    /// The leader's.
+    #[serde(rename = "1")]
+    Leader,
+    /// All in-sync replicas'.
+    #[serde(rename = "all")]
+    All,
+}
+
+/// A value that a producer wrote; no value is written twice.
+pub type Value = u64;
+
+/// One thing that a client did or saw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// It called send.
+    Send {
+        /// To which partition.
+        key: Key,
+        /// What.
+        value: Value,
+        /// Asking for which acknowledgement.
+        acks: Acks,
+    },
+    /// Its send succeeded.
+    Acked {
+        /// To which partition.
+        key: Key,
+        /// What.
+        value: Value,
+        /// Where; `None` if nobody says, as with acks 0.
+        offset: Option<i64>,
+    },
+    /// Its send failed.
+    Failed {
+        /// To which partition.
+        key: Key,
+        /// What.
+        value: Value,
+        /// Whether it is certain that nothing was written; else it may appear, now or later.
+        certain: bool,
+        /// The error's words.
+        error: String,
+    },
+    /// A consumer began to read at an offset of its choice.
+    Sought {
+        /// In which partition.
+        key: Key,
+        /// Where.
+        offset: i64,
+    },
+    /// A consumer got records.
+    Polled {
+        /// From which partition.
+        key: Key,
+        /// Offsets and values, in the order in which they came.
+        records: Vec<(i64, Value)>,
+    },
+    /// A consumer got a record that no producer can have written.
+    Garbled {
+        /// From which partition.
+        key: Key,
+        /// Where.
+        offset: i64,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A consumer was told that an offset up to which it had read is not in the log any more.
+    PositionLost {
+        /// Of which partition.
+        key: Key,
+        /// Which.
+        offset: i64,
+        /// The consumer's words.
+        detail: String,
+    },
+    /// The last reader of a partition, which began at its log start after everything had healed, has got
+    /// everything up to its end.
+    Drained {
+        /// Which partition.
+        key: Key,
+        /// Its end.
+        end: i64,
+    },
+}
+
+/// One event of one client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientEvent {
+    /// When, in virtual nanoseconds.
+    pub time_ns: u64,
+    /// Which client. A client does one thing after the other, except that its sends overlap.
+    pub client: u32,
+    /// What.
+    pub what: What,
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { key, value, acks } => write!(f, "send {value} to {key}, acks {}", acks.label()),
+            Self::Acked { key, value, offset: Some(offset) } => {
+                write!(f, "acked {value} in {key} at {offset}")
+            }
+            Self::Acked { key, value, offset: None } => write!(f, "sent {value} to {key}, unacknowledged"),
+            Self::Failed { key, value, certain, error } => {
+                let outcome = if *certain { "not written" } else { "outcome unknown" };
+                write!(f, "failed {value} to {key} ({outcome}): {error}")
+            }
+            Self::Sought { key, offset } => write!(f, "reads {key} from {offset}"),
+            Self::Polled { key, records } => {
+                write!(f, "polled {key}:")?;
+                records.iter().try_for_each(|(offset, value)| write!(f, " {offset}={value}"))
+            }
+            Self::Garbled { key, offset, detail } => write!(f, "garbled record {key} at {offset}: {detail}"),
+            Self::PositionLost { key, offset, detail } => {
+                write!(f, "position {offset} of {key} is lost: {detail}")
+            }
+            Self::Drained { key, end } => write!(f, "drained {key} up to {end}"),
+        }
+    }
+}
+
+impl Acks {
+    /// As Kafka's configuration spells it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::None => "0",
+            Self::Leader => "1",
+            Self::All => "all",
+        }
+    }
+}
+
+/// Where the clients of one run write down what they did. Clones share it.
+#[derive(Clone)]
+pub struct History {
+    engine: Engine,
+    events: Arc<Mutex<Vec<ClientEvent>>>,
+}
+
+impl History {
+    /// An empty history.
+    pub fn new(engine: Engine) -> Self {
+        Self { engine, events: Arc::default() }
+    }
+
+    /// Writes down what a client did or saw, now.
+    pub fn record(&self, client: NodeId, what: What) {
+        let text = what.to_string();
+        self.engine.note(client, Kind::Client, (fingerprint(text.as_bytes()), 0), || text.into());
+        let time_ns = self.engine.now_ns();
+        self.events().push(ClientEvent { time_ns, client: client.0, what });
+    }
+
+    /// Everything written down.
+    pub fn take(&self) -> Vec<ClientEvent> {
+        std::mem::take(&mut self.events())
+    }
+
+    /// How many records were acknowledged to producers that asked for it, and how many consumers got.
+    pub fn tally(events: &[ClientEvent]) -> (u64, u64) {
+        let (mut acked, mut read) = (0, 0);
+        for event in events {
+            match &event.what {
+                What::Acked { .. } => acked += 1,
+                What::Polled { records, .. } => read += records.len() as u64,
+                _ => {}
+            }
+        }
+        (acked, read)
+    }
+
+    fn events(&self) -> MutexGuard<'_, Vec<ClientEvent>> {
+        self.events.lock().expect("one thread alone takes this lock, and no panic happens under it")
+    }
+}

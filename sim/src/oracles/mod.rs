@@ -1,0 +1,319 @@
+//! Oracles: what must hold, judged from what clients saw and nodes said.
+//!
+//! Each is one file, pure over the [`Evidence`], with a test that plants a violation.
+//!
+//! | oracle | what it says | source |
+//! |---|---|---|
+//! | `lost-write` | an acknowledged value below the highest offset read is read by somebody | Jepsen |
+//! | `unseen` | every acknowledged value is read in the end | Jepsen |
+//! | `vanished` | what a consumer was given stays in the log | DESIGN, "What we promise" |
+//! | `position-lost` | an offset up to which a consumer has read stays in the log | DESIGN, "What we promise" |
+//! | `duplicate` | a value has one offset | Jepsen |
+//! | `inconsistent-offsets` | an offset has one value | Jepsen |
+//! | `G1a` | a value whose write failed for certain is not read | Jepsen |
+//! | `nonmonotonic-poll` | a consumer's polls do not go back | Jepsen |
+//! | `poll-skip` | a consumer's polls skip nothing that others read | Jepsen |
+//! | `nonmonotonic-send` | a producer's sends, one after the other, have ascending offsets | Jepsen |
+//! | `garbled` | what is read is what was written | DESIGN, "What we promise" |
+//! | `positions-ordered` | log start <= high watermark <= counted end <= log end | DESIGN, rule 3 |
+//! | `high-watermark-monotone` | a replica's high watermark rises until it restarts or truncates | Kafka's raft simulation |
+//! | `committed-durable` | a log never ends below a high watermark that it has shown | DESIGN, "What we promise" |
+//! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
+//! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
+
+mod committed_durable;
+mod duplicate;
+mod g1a;
+mod garbled;
+mod high_watermark_monotone;
+mod inconsistent_offsets;
+mod lost_write;
+mod nonmonotonic_poll;
+mod nonmonotonic_send;
+mod poll_skip;
+mod position_lost;
+mod positions_ordered;
+mod progress;
+mod unexpected_exit;
+mod unseen;
+mod vanished;
+
+use std::collections::BTreeMap;
+
+use crate::faults::FaultKind;
+use crate::history::{Acks, ClientEvent, Key, Value, What};
+use crate::process::Exit;
+use crate::world::Observed;
+
+/// Everything that a run leaves to be judged.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// What the clients did and saw, in order.
+    pub events: Vec<ClientEvent>,
+    /// What the nodes said, in order.
+    pub observed: Vec<Observed>,
+    /// The brokers that ended by themselves.
+    pub exits: Vec<Exit>,
+    /// The kinds of faults that were injected.
+    pub faults: Vec<FaultKind>,
+    /// Every partition.
+    pub keys: Vec<Key>,
+    /// Whether producers were idempotent.
+    pub idempotent: bool,
+    /// When everything had healed, in virtual nanoseconds.
+    pub healed_ns: u64,
+    /// When patience ended.
+    pub deadline_ns: u64,
+}
+
+/// An oracle was violated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// When, in virtual nanoseconds: the moment at which the last of the evidence came in.
+    pub time_ns: u64,
+    /// What exactly.
+    pub message: String,
+}
+
+/// What kind of promise an oracle guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing bad happens.
+    Safety,
+    /// Something good happens in time.
+    Liveness,
+}
+
+/// One oracle.
+pub struct Oracle {
+    /// Its name.
+    pub name: &'static str,
+    /// What it guards.
+    pub class: Class,
+    check: fn(&Evidence) -> Option<Violation>,
+}
+
+impl Oracle {
+    /// The first violation in the evidence.
+    pub fn check(&self, evidence: &Evidence) -> Option<Violation> {
+        (self.check)(evidence)
+    }
+}
+
+const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -> Oracle {
+    Oracle { name, class: Class::Safety, check }
+}
+
+/// Every oracle; safety first.
+pub const ALL: [Oracle; 16] = [
+    safety("positions-ordered", positions_ordered::check),
+    safety("high-watermark-monotone", high_watermark_monotone::check),
+    safety("committed-durable", committed_durable::check),
+    safety("garbled", garbled::check),
+    safety("inconsistent-offsets", inconsistent_offsets::check),
+    safety("duplicate", duplicate::check),
+    safety("G1a", g1a::check),
+    safety("nonmonotonic-poll", nonmonotonic_poll::check),
+    safety("poll-skip", poll_skip::check),
+    safety("nonmonotonic-send", nonmonotonic_send::check),
+    safety("lost-write", lost_write::check),
+    safety("unseen", unseen::check),
+    safety("vanished", vanished::check),
+    safety("position-lost", position_lost::check),
+    safety("unexpected-exit", unexpected_exit::check),
+    Oracle { name: "progress", class: Class::Liveness, check: progress::check },
+];
+
+/// Whether there is an oracle of this name.
+pub fn is_known(name: &str) -> bool {
+    ALL.iter().any(|oracle| oracle.name == name)
+}
+
+/// A value that was acknowledged to a producer that asked for it.
+struct AckedValue {
+    time_ns: u64,
+    key: Key,
+    value: Value,
+    offset: Option<i64>,
+}
+
+impl Evidence {
+    /// What was acknowledged: with acks 0 nothing is, whatever the client says.
+    fn acked(&self) -> Vec<AckedValue> {
+        let mut acks = BTreeMap::new();
+        let mut acked = Vec::new();
+        for event in &self.events {
+            match &event.what {
+                What::Send { value, acks: asked, .. } => {
+                    acks.insert(*value, *asked);
+                }
+                What::Acked { key, value, offset } if acks.get(value) != Some(&Acks::None) => {
+                    let (time_ns, key, value, offset) = (event.time_ns, *key, *value, *offset);
+                    acked.push(AckedValue { time_ns, key, value, offset });
+                }
+                _ => {}
+            }
+        }
+        acked
+    }
+
+    /// Every record that some consumer got: when, from where, what.
+    fn reads(&self) -> impl Iterator<Item = Read> + '_ {
+        self.events.iter().flat_map(|event| {
+            let (key, records) = match &event.what {
+                What::Polled { key, records } => (Some(*key), records.as_slice()),
+                _ => (None, [].as_slice()),
+            };
+            records.iter().filter_map(move |(offset, value)| {
+                let (time_ns, client) = (event.time_ns, event.client);
+                Some(Read { time_ns, client, key: key?, offset: *offset, value: *value })
+            })
+        })
+    }
+
+    /// When and up to where each partition was drained, and by whom.
+    fn drains(&self) -> BTreeMap<Key, Drain> {
+        let drains = self.events.iter().filter_map(|event| match event.what {
+            What::Drained { key, end } => {
+                Some((key, Drain { time_ns: event.time_ns, client: event.client, end }))
+            }
+            _ => None,
+        });
+        drains.collect()
+    }
+}
+
+struct Read {
+    time_ns: u64,
+    client: u32,
+    key: Key,
+    offset: i64,
+    value: Value,
+}
+
+struct Drain {
+    time_ns: u64,
+    client: u32,
+    end: i64,
+}
+
+#[cfg(test)]
+mod planted {
+    //! Histories by hand, for the oracles' tests.
+
+    use super::*;
+
+    pub(super) const KEY: Key = Key { topic: 0, partition: 0 };
+
+    /// One event per line; time is the line's number in milliseconds.
+    pub(super) fn history(events: Vec<(u32, What)>) -> Evidence {
+        let events = events
+            .into_iter()
+            .enumerate()
+            .map(|(n, (client, what))| ClientEvent { time_ns: n as u64 * 1_000_000, client, what })
+            .collect();
+        Evidence { events, keys: vec![KEY], idempotent: true, deadline_ns: u64::MAX, ..Evidence::default() }
+    }
+
+    pub(super) fn send(value: Value) -> (u32, What) {
+        (1, What::Send { key: KEY, value, acks: Acks::All })
+    }
+
+    pub(super) fn send_unasked(value: Value) -> (u32, What) {
+        (1, What::Send { key: KEY, value, acks: Acks::None })
+    }
+
+    pub(super) fn acked(value: Value, offset: i64) -> (u32, What) {
+        (1, What::Acked { key: KEY, value, offset: Some(offset) })
+    }
+
+    pub(super) fn failed(value: Value, certain: bool) -> (u32, What) {
+        (1, What::Failed { key: KEY, value, certain, error: "planted".to_owned() })
+    }
+
+    pub(super) fn sought(client: u32, offset: i64) -> (u32, What) {
+        (client, What::Sought { key: KEY, offset })
+    }
+
+    pub(super) fn polled(client: u32, records: &[(i64, Value)]) -> (u32, What) {
+        (client, What::Polled { key: KEY, records: records.to_vec() })
+    }
+
+    pub(super) fn drained(client: u32, end: i64) -> (u32, What) {
+        (client, What::Drained { key: KEY, end })
+    }
+}
+
+#[cfg(test)]
+mod inside {
+    //! What a node said, by hand.
+
+    use ottla::env::Event;
+    use ottla::types::{LeaderEpoch, Offset, PartitionKey, Uuid};
+
+    use super::*;
+    use crate::engine::{Life, NodeId};
+
+    const PARTITION: PartitionKey = PartitionKey { topic_id: Uuid(1_000), index: 0 };
+
+    /// One event per line, each with the incarnation that said it.
+    pub(super) fn said(events: Vec<(u64, Event)>) -> Evidence {
+        let observe = |(n, (incarnation, event)): (usize, (u64, Event))| Observed {
+            time_ns: n as u64,
+            life: Life { node: NodeId(1), incarnation },
+            event,
+        };
+        Evidence { observed: events.into_iter().enumerate().map(observe).collect(), ..Evidence::default() }
+    }
+
+    pub(super) fn moved(log_start: i64, high_watermark: i64, counted_end: i64, log_end: i64) -> Event {
+        Event::PositionsMoved {
+            partition: PARTITION,
+            leader_epoch: LeaderEpoch(0),
+            log_start: Offset(log_start).into(),
+            high_watermark: Offset(high_watermark).into(),
+            counted_end: Offset(counted_end).into(),
+            log_end: Offset(log_end).into(),
+        }
+    }
+
+    pub(super) fn opened(log_start: i64, high_watermark: i64, log_end: i64) -> Event {
+        Event::ReplicaOpened {
+            partition: PARTITION,
+            log_start: Offset(log_start).into(),
+            high_watermark: Offset(high_watermark).into(),
+            log_end: Offset(log_end).into(),
+        }
+    }
+
+    pub(super) fn cut(from: i64, to: i64) -> Event {
+        Event::LogTruncated { partition: PARTITION, from: Offset(from).into(), to: Offset(to).into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_in_which_all_went_well_violates_nothing() {
+        use planted::*;
+        let evidence = history(vec![
+            send(1),
+            acked(1, 0),
+            sought(2, 0),
+            polled(2, &[(0, 1)]),
+            send(2),
+            send(3),
+            failed(3, true),
+            acked(2, 1),
+            polled(2, &[(1, 2)]),
+            sought(3, 0),
+            polled(3, &[(0, 1), (1, 2)]),
+            drained(3, 2),
+        ]);
+        for oracle in &ALL {
+            assert_eq!(oracle.check(&evidence), None, "{}", oracle.name);
+        }
+    }
+}

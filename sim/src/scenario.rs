@@ -1,0 +1,305 @@
+//! Scenario files: one file, one claim.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::NodeId;
+use crate::faults::{FaultKind, Profile};
+use crate::guarantee::Row;
+use crate::history::{Acks, Key};
+use crate::oracles;
+
+/// A claim and how to test it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// The name; also the file's.
+    pub name: String,
+    /// What is claimed, in one sentence.
+    pub claim: String,
+    /// Whether every seed must pass, or some seed must fail and how.
+    pub expect: Expect,
+    /// The row of the table of guarantees under test.
+    pub row: Row,
+    /// What there is.
+    #[serde(default)]
+    pub cluster: Cluster,
+    /// How long it takes.
+    #[serde(default)]
+    pub time: Time,
+    /// What the clients do.
+    #[serde(default)]
+    pub workload: Workload,
+    /// What goes wrong.
+    #[serde(default)]
+    pub faults: Faults,
+}
+
+/// What a scenario claims about its seeds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expect {
+    /// No seed violates anything.
+    Pass,
+    /// Some seed violates one of these, and none violates anything else.
+    Fail(Vec<String>),
+}
+
+/// The brokers and the topics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Cluster {
+    /// How many topics.
+    pub topics: u32,
+    /// How many partitions each.
+    pub partitions: i32,
+    /// `segment.bytes`: small, so that segments roll.
+    pub segment_bytes: u32,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self { topics: 1, partitions: 2, segment_bytes: 1 << 20 }
+    }
+}
+
+/// Virtual time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Time {
+    /// Faults come until then, and so do sends.
+    pub busy_ms: u64,
+    /// How long everything may take, once all is healed, to make progress again.
+    pub patience_ms: u64,
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self { busy_ms: 40_000, patience_ms: 60_000 }
+    }
+}
+
+/// What the clients do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Workload {
+    /// Producers, each on a node of its own.
+    pub producers: u32,
+    /// Consumers, each on a node of its own, each reading all partitions.
+    pub consumers: u32,
+    /// The mean time between two sends of a producer.
+    pub send_every_ms: u64,
+    /// Records have up to so many bytes.
+    pub record_bytes: u32,
+    /// Whether producers are idempotent: then nothing may appear twice.
+    pub idempotent: bool,
+}
+
+impl Default for Workload {
+    fn default() -> Self {
+        Self { producers: 2, consumers: 1, send_every_ms: 50, record_bytes: 1_000, idempotent: true }
+    }
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Faults {
+    /// The mean time between two faults.
+    pub every_ms: u64,
+    /// Kinds, and how often they come relative to each other.
+    pub weights: BTreeMap<FaultKind, u32>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { every_ms: 2_500, weights: BTreeMap::new() }
+    }
+}
+
+/// Why a scenario cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {reason}")]
+pub struct ScenarioError {
+    /// Where.
+    pub file: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl Scenario {
+    /// Reads one file's text.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let error = |reason: String| ScenarioError { file: file.to_owned(), reason };
+        let scenario: Self = toml::from_str(text).map_err(|e| error(e.to_string().trim_end().to_owned()))?;
+        scenario.check().map_err(error)?;
+        Ok(scenario)
+    }
+
+    /// Reads one file.
+    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        let file = path.display().to_string();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "scenario files lie on the real disk, read before a run"
+        )]
+        let bytes = std::fs::read(path)
+            .map_err(|error| ScenarioError { file: file.clone(), reason: error.to_string() })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| ScenarioError { file: file.clone(), reason: "not UTF-8".to_owned() })?;
+        let scenario = Self::parse(&file, &text)?;
+        if path.file_stem().is_none_or(|stem| stem.to_string_lossy() != scenario.name) {
+            let reason = format!("its name {:?} is not the file's", scenario.name);
+            return Err(ScenarioError { file, reason });
+        }
+        Ok(scenario)
+    }
+
+    /// Reads every scenario of a directory, in order of their names.
+    pub fn load_all(directory: &Path) -> Result<Vec<Self>, ScenarioError> {
+        let io = |error: std::io::Error| ScenarioError {
+            file: directory.display().to_string(),
+            reason: error.to_string(),
+        };
+        let mut files: Vec<PathBuf> = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                files.push(path);
+            }
+        }
+        files.sort();
+        files.iter().map(|file| Self::load(file)).collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("cluster.topics", u64::from(self.cluster.topics)),
+            ("cluster.partitions", u64::try_from(self.cluster.partitions).unwrap_or(0)),
+            ("time.busy-ms", self.time.busy_ms),
+            ("time.patience-ms", self.time.patience_ms),
+            ("workload.producers", u64::from(self.workload.producers)),
+            ("workload.send-every-ms", self.workload.send_every_ms),
+            ("faults.every-ms", self.faults.every_ms),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be positive"));
+        }
+        if self.workload.producers + self.workload.consumers > 100 {
+            return Err("at most 100 clients".to_owned());
+        }
+        if self.workload.idempotent && self.row.acks != Acks::All {
+            return Err("idempotent producers need acks \"all\"".to_owned());
+        }
+        let survives = self.row.survives(&self.fault_kinds());
+        match &self.expect {
+            Expect::Pass => survives
+                .map_err(|kind| format!("expects to pass, but {} is beyond {}", kind.label(), self.row)),
+            Expect::Fail(names) => {
+                if let Some(name) = names.iter().find(|name| !oracles::is_known(name)) {
+                    return Err(format!("expects {name:?} to be violated, which is no oracle"));
+                }
+                match (survives, names.is_empty()) {
+                    (_, true) => Err("expects to fail, but not by which oracle".to_owned()),
+                    (Ok(()), _) => Err(format!("expects to fail, but {} survives its faults", self.row)),
+                    (Err(_), _) => Ok(()),
+                }
+            }
+        }
+    }
+
+    /// The kinds of faults that can come.
+    pub fn fault_kinds(&self) -> BTreeSet<FaultKind> {
+        self.faults.weights.iter().filter(|(_, weight)| **weight > 0).map(|(kind, _)| *kind).collect()
+    }
+
+    /// The brokers' nodes.
+    pub fn brokers(&self) -> Vec<NodeId> {
+        vec![NodeId(1)]
+    }
+
+    /// The producers' nodes.
+    pub fn producers(&self) -> Vec<NodeId> {
+        (0..self.workload.producers).map(|n| NodeId(100 + n)).collect()
+    }
+
+    /// The consumers' nodes.
+    pub fn consumers(&self) -> Vec<NodeId> {
+        (0..self.workload.consumers).map(|n| NodeId(100 + self.workload.producers + n)).collect()
+    }
+
+    /// The node of whoever creates the topics, and reads everything when all is over.
+    pub fn auditor(&self) -> NodeId {
+        NodeId(99)
+    }
+
+    /// Every partition.
+    pub fn keys(&self) -> Vec<Key> {
+        let topics = 0..self.cluster.topics;
+        topics
+            .flat_map(|topic| (0..self.cluster.partitions).map(move |partition| Key { topic, partition }))
+            .collect()
+    }
+
+    /// What its schedules of faults are drawn from.
+    pub fn profile(&self) -> Profile {
+        Profile {
+            weights: self.faults.weights.clone(),
+            every_ms: self.faults.every_ms,
+            from_ms: 1_000,
+            until_ms: self.time.busy_ms,
+            brokers: self.brokers(),
+            clients: self.producers().into_iter().chain(self.consumers()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = r#"
+        name = "x"
+        claim = "Something holds."
+        expect = "pass"
+        row = { acks = "all", flush = "1" }
+    "#;
+
+    fn error(text: &str) -> String {
+        Scenario::parse("x.toml", text).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn what_is_left_out_has_a_default() {
+        let scenario = Scenario::parse("x.toml", HEAD).expect("it is complete");
+        assert_eq!(scenario.keys().len(), 2);
+        assert_eq!(scenario.time, Time::default());
+        assert!(scenario.fault_kinds().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        let unknown = error(&format!("{HEAD}\n[workload]\nproducer = 3"));
+        assert!(unknown.starts_with("x.toml: ") && unknown.contains("unknown field `producer`"), "{unknown}");
+        let fault = error(&format!("{HEAD}\n[faults.weights]\nearthquake = 1"));
+        assert!(fault.contains("unknown variant `earthquake`"), "{fault}");
+        assert!(error(&format!("{HEAD}\n[time]\nbusy-ms = 0")).contains("time.busy-ms must be positive"));
+    }
+
+    #[test]
+    fn a_claim_must_fit_its_row() {
+        let beyond = HEAD.replace("flush = \"1\"", "flush = \"off\"") + "[faults.weights]\npower-loss = 1";
+        assert_eq!(
+            error(&beyond),
+            "x.toml: expects to pass, but power-loss is beyond acks=all flush.messages=off"
+        );
+        let fails = |oracle: &str| HEAD.replace("\"pass\"", &format!("{{ fail = [{oracle}] }}"));
+        assert!(error(&fails("\"unseen\"")).contains("survives its faults"));
+        assert!(error(&fails("\"luck\"")).contains("no oracle"));
+        let tight = fails("\"unseen\"").replace("flush = \"1\"", "flush = \"off\"")
+            + "[faults.weights]\npower-loss = 1";
+        Scenario::parse("x.toml", &tight).expect("a fault beyond the row makes it fail");
+    }
+}

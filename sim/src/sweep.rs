@@ -1,0 +1,243 @@
+//! Sweeps: many seeds on several threads, and whether they proved anything.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use crate::faults::FaultKind;
+use crate::nemesis::Lost;
+use crate::run::{FailureKind, Plan, Report, Verdict};
+use crate::scenario::{Expect, Scenario};
+
+/// In a sweep of at least so many seeds every enabled fault must have made a difference.
+const SEEDS_TO_FIRE: u64 = 1_000;
+/// More than one seed in so many that acknowledges nothing is too much.
+const SEEDS_PER_IDLE: u64 = 100;
+
+/// What a sweep of one scenario came to.
+#[derive(Debug, Clone, Default)]
+pub struct Tally {
+    /// Seeds run.
+    pub seeds: u64,
+    /// Seeds that failed as the scenario says that they do.
+    pub failed_as_claimed: u64,
+    /// The lowest such seed.
+    pub first_claimed: Option<u64>,
+    /// Seeds that failed as they must not: seed, and how.
+    pub failed: BTreeMap<u64, FailureKind>,
+    /// Seeds in which nothing was acknowledged.
+    pub idle: u64,
+    /// Virtual nanoseconds.
+    pub virtual_ns: u64,
+    /// Events.
+    pub events: u64,
+    /// Records acknowledged.
+    pub acked: u64,
+    /// Records read.
+    pub read: u64,
+    /// How often each kind of fault made a difference.
+    pub fired: BTreeMap<FaultKind, u64>,
+    /// What losses of power took.
+    pub lost: Lost,
+}
+
+impl Tally {
+    fn add(&mut self, report: &Report, verdict: Verdict) {
+        self.seeds += 1;
+        match verdict {
+            Verdict::Passed => {}
+            Verdict::FailedAsClaimed => {
+                self.failed_as_claimed += 1;
+                let first = self.first_claimed.get_or_insert(report.seed);
+                *first = (*first).min(report.seed);
+            }
+            Verdict::Failed(kind) => {
+                self.failed.insert(report.seed, kind);
+            }
+        }
+        self.idle += u64::from(report.acked == 0);
+        self.virtual_ns += report.virtual_ns;
+        self.events += report.events;
+        self.acked += report.acked;
+        self.read += report.read;
+        for (kind, times) in &report.fired.effects {
+            *self.fired.entry(*kind).or_default() += times;
+        }
+        self.lost.sectors += report.fired.lost.sectors;
+        self.lost.files_torn += report.fired.lost.files_torn;
+        self.lost.names += report.fired.lost.names;
+    }
+
+    /// Why the sweep proves nothing about its scenario, if so; whatever failed apart.
+    pub fn vacuous(&self, scenario: &Scenario) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.idle * SEEDS_PER_IDLE > self.seeds {
+            reasons.push(format!("{} of {} seeds acknowledged nothing", self.idle, self.seeds));
+        }
+        if self.seeds >= SEEDS_TO_FIRE {
+            let never = |kind: &FaultKind| self.fired.get(kind).is_none_or(|times| *times == 0);
+            for kind in scenario.fault_kinds().into_iter().filter(never) {
+                reasons.push(format!("{} never made a difference in {} seeds", kind.label(), self.seeds));
+            }
+        }
+        if matches!(scenario.expect, Expect::Fail(_)) && self.failed_as_claimed == 0 && self.seeds > 0 {
+            reasons.push("no seed failed, though the scenario says that some do".to_owned());
+        }
+        reasons
+    }
+}
+
+/// What to sweep.
+pub struct Sweep<'a> {
+    /// The scenarios, in turns.
+    pub scenarios: &'a [Scenario],
+    /// The seeds, ascending; each is run with every scenario.
+    pub seeds: &'a mut (dyn Iterator<Item = u64> + Send),
+    /// How many threads.
+    pub jobs: usize,
+    /// After how much real time no further seed begins.
+    pub time: Option<Duration>,
+    /// How long a single seed may take in real time before it counts as stuck in a loop that never awaits.
+    pub stuck_after: Duration,
+}
+
+/// A seed that did not come back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("seed {seed} of {scenario} has not come back in {seconds} real seconds: a loop that never awaits?")]
+pub struct Stuck {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The seed.
+    pub seed: u64,
+    /// How long it was waited for.
+    pub seconds: u64,
+}
+
+impl Sweep<'_> {
+    /// Runs everything; `done` hears of every run as it ends. The tallies stand in the scenarios' order.
+    /// `stuck` hears of a seed that does not come back: nothing but the end of this process stops it.
+    #[expect(clippy::disallowed_types, reason = "how long a sweep takes is a matter of real time")]
+    pub fn run(
+        self,
+        play: impl Fn(&Plan) -> Report + Sync,
+        mut done: impl FnMut(&Plan, &Report, Verdict),
+        mut stuck: impl FnMut(Stuck),
+    ) -> Vec<Tally> {
+        let begun = std::time::Instant::now();
+        let (scenarios, time) = (self.scenarios, self.time);
+        let plans = Mutex::new(self.seeds.flat_map(|seed| (0..scenarios.len()).map(move |n| (seed, n))));
+        let running: Mutex<BTreeMap<(u64, usize), std::time::Instant>> = Mutex::default();
+        let (play, plans, running) = (&play, &plans, &running);
+        let mut tallies = vec![Tally::default(); scenarios.len()];
+        let (sender, receiver) = channel();
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                let sender = sender.clone();
+                scope.spawn(move || {
+                    while time.is_none_or(|time| begun.elapsed() < time) {
+                        let Some((seed, index)) = plans.lock().expect(LOCK).next() else { return };
+                        running.lock().expect(LOCK).insert((seed, index), std::time::Instant::now());
+                        let plan = Plan::draw(&scenarios[index], seed);
+                        let report = play(&plan);
+                        running.lock().expect(LOCK).remove(&(seed, index));
+                        sender.send((index, plan, report)).expect("the receiver outlives this scope");
+                    }
+                });
+            }
+            drop(sender);
+            loop {
+                match receiver.recv_timeout(Duration::from_secs(1)) {
+                    Ok((index, plan, report)) => {
+                        let verdict = report.verdict(&plan.scenario.expect);
+                        tallies[index].add(&report, verdict);
+                        done(&plan, &report, verdict);
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return,
+                    Err(RecvTimeoutError::Timeout) => {
+                        let running = running.lock().expect(LOCK);
+                        let late = running.iter().find(|(_, since)| since.elapsed() > self.stuck_after);
+                        if let Some(((seed, index), since)) = late {
+                            let scenario = scenarios[*index].name.clone();
+                            stuck(Stuck { scenario, seed: *seed, seconds: since.elapsed().as_secs() });
+                        }
+                    }
+                }
+            }
+        });
+        tallies
+    }
+}
+
+const LOCK: &str = "no thread panics under this lock: a run's panics are caught on the run's own thread";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Failure;
+
+    fn scenario(expect: &str) -> Scenario {
+        let text = format!(
+            r#"
+            name = "x"
+            claim = "Something holds."
+            expect = {expect}
+            row = {{ acks = "all", flush = "off" }}
+            faults.weights = {{ {} = 1 }}
+            "#,
+            if expect == "\"pass\"" { "crash" } else { "power-loss" }
+        );
+        Scenario::parse("x.toml", &text).expect("it is right")
+    }
+
+    /// Seed 3 is not served, seed 7 loses something.
+    fn play(plan: &Plan) -> Report {
+        let lost = Failure {
+            kind: FailureKind::Safety,
+            invariant: "unseen".to_owned(),
+            time_ns: 1,
+            message: String::new(),
+        };
+        Report {
+            seed: plan.seed,
+            failure: (plan.seed == 7).then_some(lost),
+            digest: String::new(),
+            events: 1,
+            virtual_ns: 1,
+            fired: crate::nemesis::Fired::default(),
+            acked: u64::from(plan.seed != 3),
+            read: 2,
+            starts: 1,
+            trace: Vec::new(),
+        }
+    }
+
+    fn sweep(scenarios: &[Scenario], seeds: u64, jobs: usize) -> Vec<Tally> {
+        let seeds = &mut (0..seeds);
+        let sweep = Sweep { scenarios, seeds, jobs, time: None, stuck_after: Duration::from_secs(60) };
+        sweep.run(play, |_, _, _| {}, |stuck| panic!("{stuck}"))
+    }
+
+    #[test]
+    fn every_seed_is_run_with_every_scenario_whatever_the_jobs() {
+        let scenarios = [scenario("\"pass\""), scenario("{ fail = [\"unseen\"] }")];
+        for jobs in [1, 3] {
+            let tallies = sweep(&scenarios, 50, jobs);
+            assert_eq!(tallies.iter().map(|tally| tally.seeds).collect::<Vec<_>>(), [50, 50]);
+            assert_eq!(tallies[0].failed, BTreeMap::from([(7, FailureKind::Safety)]));
+            assert_eq!((tallies[1].failed.len(), tallies[1].first_claimed), (0, Some(7)));
+            assert_eq!((tallies[0].acked, tallies[0].read), (49, 100));
+        }
+    }
+
+    #[test]
+    fn a_sweep_that_proves_nothing_says_so() {
+        let [pass, fail] = [scenario("\"pass\""), scenario("{ fail = [\"unseen\"] }")];
+        let idle = &sweep(std::slice::from_ref(&pass), 50, 1)[0];
+        assert_eq!(idle.vacuous(&pass), ["1 of 50 seeds acknowledged nothing"]);
+        let unfired = &sweep(std::slice::from_ref(&pass), 1_000, 2)[0];
+        assert_eq!(unfired.vacuous(&pass), ["crash never made a difference in 1000 seeds"]);
+        let tight = &sweep(std::slice::from_ref(&fail), 3, 1)[0];
+        assert_eq!(tight.vacuous(&fail), ["no seed failed, though the scenario says that some do"]);
+    }
+}

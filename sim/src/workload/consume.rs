@@ -1,0 +1,104 @@
+//! A consumer: reads every partition, goes back now and then, rests now and then.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ottla::client::consumer::{ConsumerRecord, OffsetReset, Start, TopicPartition};
+use ottla::client::{Consumer, ConsumerConfig};
+use ottla::env::{Clock as _, Env as _};
+use ottla::types::Offset;
+
+use super::{client_config, partition_of, payload, take_complaint};
+use crate::dice::Dice;
+use crate::env::SimEnv;
+use crate::history::{Key, What};
+use crate::run::Stage;
+
+const POLL: Duration = Duration::from_millis(500);
+const REST: Duration = Duration::from_millis(100);
+
+pub(super) fn consumer_config(stage: &Stage, env: &SimEnv) -> ConsumerConfig {
+    ConsumerConfig {
+        client: client_config(stage, env),
+        auto_offset_reset: OffsetReset::None,
+        allow_auto_create_topics: false,
+        ..ConsumerConfig::default()
+    }
+}
+
+pub(super) async fn consume(stage: Stage, env: SimEnv) {
+    let mut dice = Dice::new(stage.world.engine().seed(), env.life().node, "consumer", 0);
+    let consumer = Consumer::new(&env, consumer_config(&stage, &env), 0).expect("the options fit together");
+    let mut reader = Reader::new(stage.clone(), env.clone(), consumer);
+    for key in stage.scenario.keys() {
+        reader.seek(key, 0);
+    }
+    while !stage.healed.is_so() {
+        reader.poll().await;
+        if dice.one_in(100) {
+            let keys = stage.scenario.keys();
+            let key = keys[dice.index(keys.len())];
+            let reached = reader.position(key);
+            reader.seek(key, dice.below(reached + 1));
+        }
+        if dice.one_in(10) {
+            env.clock().sleep(Duration::from_millis(dice.below(1_000))).await;
+        }
+    }
+}
+
+/// A consumer that writes down what it does and sees.
+pub(super) struct Reader {
+    stage: Stage,
+    env: SimEnv,
+    pub(super) consumer: Consumer<SimEnv>,
+    keys: BTreeMap<TopicPartition, Key>,
+}
+
+impl Reader {
+    pub(super) fn new(stage: Stage, env: SimEnv, consumer: Consumer<SimEnv>) -> Self {
+        let keys = stage.scenario.keys().into_iter().map(|key| (partition_of(key), key)).collect();
+        Self { stage, env, consumer, keys }
+    }
+
+    /// Goes on to read a partition at this offset.
+    pub(super) fn seek(&mut self, key: Key, offset: u64) {
+        let offset = offset as i64;
+        self.stage.history.record(self.env.life().node, What::Sought { key, offset });
+        self.consumer.assign(partition_of(key), Start::Offset(Offset(offset)));
+    }
+
+    /// Up to where a partition was read.
+    pub(super) fn position(&self, key: Key) -> u64 {
+        self.consumer.position(&partition_of(key)).map_or(0, |offset| offset.0 as u64)
+    }
+
+    /// Polls once and writes down what came.
+    pub(super) async fn poll(&mut self) {
+        match self.consumer.poll(POLL).await {
+            Ok(records) => self.take(&records),
+            Err(error) => {
+                if let Some(partition) = take_complaint(&self.stage, &self.env, &error) {
+                    self.seek(self.keys[&partition], 0);
+                }
+                self.env.clock().sleep(REST).await;
+            }
+        }
+    }
+
+    fn take(&self, records: &[ConsumerRecord]) {
+        let node = self.env.life().node;
+        let mut polled: BTreeMap<Key, Vec<(i64, u64)>> = BTreeMap::new();
+        for record in records {
+            let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
+            let (key, offset) = (self.keys[&partition], record.offset.0);
+            match payload::decode(record.value.as_deref().unwrap_or_default()) {
+                Ok(value) => polled.entry(key).or_default().push((offset, value)),
+                Err(detail) => self.stage.history.record(node, What::Garbled { key, offset, detail }),
+            }
+        }
+        for (key, records) in polled {
+            self.stage.history.record(node, What::Polled { key, records });
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What clients do: the crate's own producers, consumers and admin, talking Kafka's bytes.
+//!
+//! Producers send values, each once, to partitions at random and keep track of what became of them. Consumers
+//! read everything, go back now and then, and rest now and then. Once all has healed every producer sends to
+//! every partition until that is acknowledged; when all producers have ended, an auditor reads every partition
+//! from its beginning to its end.
+
+mod audit;
+mod consume;
+pub mod payload;
+mod produce;
+
+use std::time::Duration;
+
+use ottla::client::ClientConfig;
+use ottla::client::admin::{Admin, NewTopic};
+use ottla::client::consumer::{ConsumeError, TopicPartition};
+use ottla::env::{Clock as _, Env as _, Task as _};
+use ottla::error_code::ErrorCode;
+
+use crate::engine::{NodeId, TaskHandle};
+use crate::env::SimEnv;
+use crate::guarantee::Flush;
+use crate::history::{Key, What};
+use crate::run::{Stage, Workload};
+
+/// The port where brokers answer.
+pub const BROKER_PORT: u16 = 9092;
+
+/// The clients of a scenario.
+#[derive(Clone)]
+pub struct Clients;
+
+impl Workload for Clients {
+    async fn run(&self, stage: Stage) {
+        let scenario = stage.scenario.clone();
+        create_topics(&stage, scenario.auditor()).await;
+        let consumers: Vec<TaskHandle> = scenario
+            .consumers()
+            .into_iter()
+            .map(|node| {
+                let (env, stage) = (stage.world.env(node), stage.clone());
+                env.clone().spawn("consumer", consume::consume(stage, env))
+            })
+            .collect();
+        let producers: Vec<TaskHandle> = scenario
+            .producers()
+            .into_iter()
+            .map(|node| {
+                let (env, stage) = (stage.world.env(node), stage.clone());
+                env.clone().spawn("producer", produce::produce(stage, env))
+            })
+            .collect();
+        for producer in producers {
+            producer.join().await;
+        }
+        audit::audit(&stage, stage.world.env(scenario.auditor())).await;
+        for consumer in consumers {
+            consumer.join().await;
+        }
+    }
+}
+
+/// Where the brokers are, and how patient a client of theirs is: less than the defaults, which outlast a run.
+fn client_config(stage: &Stage, env: &SimEnv) -> ClientConfig {
+    let server = |node: &NodeId| format!("{node}:{BROKER_PORT}");
+    ClientConfig {
+        bootstrap_servers: stage.scenario.brokers().iter().map(server).collect(),
+        client_id: env.life().node.to_string(),
+        request_timeout: Duration::from_secs(5),
+        default_api_timeout: Duration::from_secs(10),
+        socket_connection_setup_timeout: Duration::from_secs(2),
+        ..ClientConfig::default()
+    }
+}
+
+fn partition_of(key: Key) -> TopicPartition {
+    TopicPartition::new(&key.topic_name(), key.partition)
+}
+
+/// Creates the topics; asks again until they are there, whatever comes in between.
+async fn create_topics(stage: &Stage, node: NodeId) {
+    let scenario = &stage.scenario;
+    let env = stage.world.env(node);
+    let flush = match scenario.row.flush {
+        Flush::EveryMessage => "1".to_owned(),
+        Flush::Off => i64::MAX.to_string(),
+    };
+    let mut topics: Vec<NewTopic> = (0..scenario.cluster.topics)
+        .map(|topic| {
+            let name = Key { topic, partition: 0 }.topic_name();
+            let mut new = NewTopic::new(&name, scenario.cluster.partitions, 1);
+            new.configs.insert("flush.messages".to_owned(), flush.clone());
+            new.configs.insert("segment.bytes".to_owned(), scenario.cluster.segment_bytes.to_string());
+            new
+        })
+        .collect();
+    let mut admin = Admin::new(&env, client_config(stage, &env), 0).expect("the addresses are well-formed");
+    while !topics.is_empty() {
+        let created = admin.create_topics(&topics, false).await;
+        for (name, outcome) in created.into_iter().flatten() {
+            let is_there =
+                outcome.as_ref().map_or_else(|e| e.code() == Some(ErrorCode::TopicAlreadyExists), |_| true);
+            if is_there {
+                topics.retain(|topic| topic.name != name);
+            }
+        }
+        env.clock().sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Writes down a consumer's complaint if it means that something is wrong with the log; says in which
+/// partition the consumer has to begin anew.
+fn take_complaint(stage: &Stage, env: &SimEnv, error: &ConsumeError) -> Option<TopicPartition> {
+    let record = |what| stage.history.record(env.life().node, what);
+    let key = |partition: &TopicPartition| {
+        let keys = stage.scenario.keys();
+        let key = keys.into_iter().find(|key| partition_of(*key) == *partition);
+        key.expect("a consumer complains of what it was assigned")
+    };
+    let detail = error.to_string();
+    match error {
+        ConsumeError::Corrupt { partition, offset, .. } => {
+            record(What::Garbled { key: key(partition), offset: offset.0, detail });
+            Some(partition.clone())
+        }
+        ConsumeError::OffsetOutOfRange { partition, offset }
+        | ConsumeError::LogTruncated { partition, offset } => {
+            record(What::PositionLost { key: key(partition), offset: offset.0, detail });
+            Some(partition.clone())
+        }
+        ConsumeError::Refused { .. } => None,
+    }
+}
