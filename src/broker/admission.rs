@@ -18,7 +18,11 @@ pub(super) fn topic_operations(context: &RequestContext, name: &str) -> i32 {
 pub(super) fn cluster_operations(context: &RequestContext) -> i32 {
     use Operation::*;
     let all = [Create, ClusterAction, DescribeConfigs, AlterConfigs, IdempotentWrite, Alter, Describe];
-    if context.authorize(Describe, Resource::Cluster) { permitted(context, &all, Resource::Cluster) } else { 0 }
+    if context.authorize(Describe, Resource::Cluster) {
+        permitted(context, &all, Resource::Cluster)
+    } else {
+        0
+    }
 }
 
 fn permitted(context: &RequestContext, operations: &[Operation], resource: Resource<'_>) -> i32 {

@@ -48,7 +48,8 @@ pub(super) async fn handle<E: Env>(
     let mut failures = BTreeMap::new();
     if broker.config.auto_create_topics && request.allow_auto_topic_creation {
         let missing = wanted.missing(&published.image, &context);
-        let (create, denied): (Vec<_>, Vec<_>) = missing.into_iter().partition(|name| may_create(&context, name));
+        let (create, denied): (Vec<_>, Vec<_>) =
+            missing.into_iter().partition(|name| may_create(&context, name));
         failures.extend(denied.into_iter().map(|name| (name, ErrorCode::TopicAuthorizationFailed)));
         if !create.is_empty() {
             failures.extend(create_topics(&broker, create).await);

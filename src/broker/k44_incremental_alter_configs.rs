@@ -32,8 +32,7 @@ pub(super) async fn handle<E: Env>(
         }
     }
     if !resources.is_empty() {
-        let request =
-            IncrementalAlterConfigsRequest { resources, validate_only: request.validate_only };
+        let request = IncrementalAlterConfigsRequest { resources, validate_only: request.validate_only };
         responses.extend(alter(&broker, request).await);
     }
     IncrementalAlterConfigsResponse { throttle_time_ms: throttle_time_ms(&context), responses }
