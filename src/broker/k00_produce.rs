@@ -24,8 +24,8 @@ use crate::types::{Mono, Uuid, WallMs};
 use crate::wire::batch::TimestampType;
 use crate::wire::compression::{Compression, Encoding};
 use crate::wire::messages::produce::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData, PartitionProduceResponse,
-    ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceData,
+    PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceData, TopicProduceResponse,
 };
 use crate::wire::validate::{Rejected, Rules, Validated, decompressed_limit, validate};
 
@@ -305,4 +305,3 @@ fn name_leader<E: Env>(
         response.node_endpoints.push(NodeEndpoint { node_id: leader_id, host, port, rack });
     }
 }
-

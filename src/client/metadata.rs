@@ -329,3 +329,82 @@ fn ids(raw: &[i32]) -> Vec<BrokerId> {
 pub(crate) fn code(raw: i16) -> ErrorCode {
     ErrorCode::from_code(raw).unwrap_or(ErrorCode::UnknownServerError)
 }
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng as _;
+
+    use super::*;
+    use crate::wire::messages::metadata::{MetadataResponseBroker, MetadataResponsePartition};
+
+    fn answer(topic_id: u128, leader_id: i32, leader_epoch: i32, error: ErrorCode) -> MetadataResponse {
+        let broker = |node_id| MetadataResponseBroker { node_id, host: "b".into(), port: 1, rack: None };
+        let partition = MetadataResponsePartition { leader_id, leader_epoch, ..Default::default() };
+        let topic = MetadataResponseTopic {
+            error_code: error.code(),
+            name: Some("t".into()),
+            topic_id: Uuid(topic_id),
+            partitions: if error.is_none() { vec![partition] } else { Vec::new() },
+            ..Default::default()
+        };
+        MetadataResponse { brokers: vec![broker(1), broker(2)], topics: vec![topic], ..Default::default() }
+    }
+
+    fn leader(metadata: &Metadata) -> Option<(i32, i32)> {
+        metadata.leader("t", 0).map(|(leader, epoch)| (leader.0, epoch.0))
+    }
+
+    #[test]
+    fn an_epoch_never_goes_back_unless_the_topic_is_another_one() {
+        let mut metadata = Metadata::default();
+        metadata.apply(&answer(7, 1, 5, ErrorCode::None));
+        metadata.apply(&answer(7, 2, 4, ErrorCode::None));
+        assert_eq!(leader(&metadata), Some((1, 5)), "a broker that lags behind");
+        metadata.apply(&answer(7, 2, 6, ErrorCode::None));
+        assert_eq!(leader(&metadata), Some((2, 6)));
+        metadata.apply(&answer(8, 1, 0, ErrorCode::None));
+        assert_eq!(leader(&metadata), Some((1, 0)), "deleted and created again");
+    }
+
+    #[test]
+    fn an_error_keeps_what_was_known_and_no_leader_is_none() {
+        let mut metadata = Metadata::default();
+        metadata.apply(&answer(7, 1, 5, ErrorCode::None));
+        metadata.apply(&answer(0, 0, 0, ErrorCode::UnknownTopicOrPartition));
+        assert_eq!(leader(&metadata), Some((1, 5)));
+        assert_eq!(metadata.topic("t").unwrap().error, ErrorCode::UnknownTopicOrPartition);
+        metadata.apply(&answer(7, -1, 6, ErrorCode::None));
+        assert_eq!(leader(&metadata), None);
+    }
+
+    #[test]
+    fn a_hint_counts_if_it_is_newer_and_its_broker_known() {
+        let mut metadata = Metadata::default();
+        metadata.apply(&answer(7, 1, 5, ErrorCode::None));
+        assert!(!metadata.apply_leader("t", 0, BrokerId(2), LeaderEpoch(5)));
+        assert!(!metadata.apply_leader("t", 0, BrokerId(9), LeaderEpoch(6)));
+        assert!(metadata.apply_leader("t", 0, BrokerId(2), LeaderEpoch(6)));
+        assert_eq!(leader(&metadata), Some((2, 6)));
+    }
+
+    #[test]
+    fn refreshes_wait_their_turn() {
+        let backoff = Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(1) };
+        let rng = ChaCha8Rng::seed_from_u64(1);
+        let mut refresh = Refresh::new(false, Duration::from_secs(300), backoff, rng);
+        let at = |millis: u64| Mono(millis * 1_000_000);
+        assert!(refresh.is_due(at(0)), "nothing is known yet");
+        refresh.start();
+        assert!(!refresh.is_due(at(500)), "one at a time");
+        refresh.failed(at(500));
+        assert!(!refresh.is_due(at(501)) && refresh.is_due(at(700)));
+        refresh.start();
+        refresh.succeeded(at(700));
+        assert!(!refresh.is_due(at(10_000)));
+        refresh.request();
+        assert!(refresh.is_due(at(10_000)));
+        refresh.start();
+        refresh.succeeded(at(10_000));
+        assert!(refresh.is_due(at(320_000)), "metadata.max.age.ms");
+    }
+}

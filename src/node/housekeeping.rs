@@ -184,9 +184,11 @@ impl<E: Env> Housekeeper<E> {
     /// Writes one checkpoint of every directory in which its content has changed. False if that failed.
     async fn checkpoint(&mut self, name: &'static str, offset: fn(&Replica<E>) -> Option<Offset>) -> bool {
         let replicas = Arc::clone(&self.metadata.current().replicas);
-        let mut contents: Vec<BTreeMap<TopicPartition, Offset>> = vec![BTreeMap::new(); self.directories.len()];
+        let mut contents: Vec<BTreeMap<TopicPartition, Offset>> =
+            vec![BTreeMap::new(); self.directories.len()];
         for replica in replicas.values() {
-            let place = self.directories.iter().position(|directory| Arc::ptr_eq(directory, replica.directory()));
+            let place =
+                self.directories.iter().position(|directory| Arc::ptr_eq(directory, replica.directory()));
             let place = place.expect("a replica lies in one of the directories");
             if let Some(offset) = offset(replica) {
                 contents[place].insert(replica.name().clone(), offset);
@@ -279,7 +281,8 @@ impl<E: Env> Housekeeper<E> {
 
 impl<D: crate::env::Disk> Schedule<D> {
     fn next(&self) -> Mono {
-        let fixed = [self.high_watermarks, self.recovery_points, self.log_starts, self.retention, self.producers];
+        let fixed =
+            [self.high_watermarks, self.recovery_points, self.log_starts, self.retention, self.producers];
         let removals = self.removals.iter().map(|(at, _)| *at);
         fixed.into_iter().chain(removals).min().expect("there are fixed times")
     }

@@ -7,8 +7,8 @@
 pub mod budget;
 pub mod buffers;
 pub mod connection;
-mod controller_task;
 pub mod context;
+mod controller_task;
 pub mod directories;
 pub mod flusher;
 mod frames;

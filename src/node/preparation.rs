@@ -118,4 +118,3 @@ pub(super) fn from_file(entry: ProducerSnapshotEntry) -> SnapshotEntry {
         current_txn_first_offset: crate::types::Offset(entry.current_transaction_first_offset),
     }
 }
-

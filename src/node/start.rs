@@ -149,7 +149,8 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let sockets = bind(&env, &config).await?;
     let endpoints = endpoints::<E>(&config, &sockets);
-    let broker_epoch = register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
+    let broker_epoch =
+        register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
     let (metadata, commands) = Metadata::new();
     let image = Arc::new(controller.metadata().published().clone());
     // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
@@ -284,7 +285,8 @@ async fn register<E: Env>(
         log_dirs: data.iter().map(|directory| directory.id()).collect(),
     };
     let id = config.node_id;
-    let epoch = commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
+    let epoch =
+        commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
     commit(log, controller, |controller, _| controller.unfence_broker(id, epoch)).await??;
     Ok(epoch)
 }
@@ -351,7 +353,12 @@ fn new_broker<E: Env>(
     })
 }
 
-fn serve<E: Env>(env: &E, config: &ServerConfig, broker: &Broker<E>, sockets: Vec<Socket<E>>) -> Vec<Listener<E>> {
+fn serve<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    broker: &Broker<E>,
+    sockets: Vec<Socket<E>>,
+) -> Vec<Listener<E>> {
     let queued = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let budget = Budget::new("requests", queued.unwrap_or(BUDGET_BYTES).max(config.socket_request_max_bytes));
     let connection = ConnectionConfig {

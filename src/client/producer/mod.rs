@@ -8,8 +8,8 @@
 //!  Delivery    <------------------- take_done
 //! ```
 //!
-//! [`core`] (with `topic`, `batch`) and [`lane`] decide; [`driver`] owns the connections. The producer is
-//! idempotent unless the options say otherwise.
+//! [`core`] (with `topic` and `batch`) and [`lane`] decide; [`driver`](Producer) owns the connections. The
+//! producer is idempotent unless the options say otherwise.
 
 mod batch;
 pub mod core;
