@@ -334,15 +334,15 @@ impl State {
 }
 
 impl SimNetwork {
-    /// Waits for a connection in the backlog of a listener.
+    /// Waits for a connection in the backlog of a listener. For a process that is dead nothing ever happens.
     async fn accept(&self, port: u16) -> Result<(ConnectionId, SocketAddr, SocketAddr), NetworkError> {
         std::future::poll_fn(|context| {
             if self.check_alive().is_err() {
-                return Poll::Ready(Err(NetworkError::Reset));
+                return Poll::Pending;
             }
             let mut state = self.net.state();
             let Some(listening) = state.listeners.get_mut(&(self.life.node, port)) else {
-                return Poll::Ready(Err(NetworkError::Reset));
+                return Poll::Pending;
             };
             let Some(id) = listening.backlog.pop_front() else {
                 listening.waker = Some(context.waker().clone());
