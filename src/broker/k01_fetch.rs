@@ -179,6 +179,10 @@ impl<E: Env> Fetching<E> {
                 false => Ok(ReadBatches { bytes: Bytes::new(), next_offset: position.fetch_offset }),
             };
             match read {
+                Ok(read) if !replica.epochs_match(&read.bytes) => {
+                    tracing::error!(partition = %replica.name(), "a batch carries a leader epoch that never was");
+                    return failed(key.index, ErrorCode::KafkaStorageError);
+                }
                 Ok(read) => data.records = Some(read.bytes),
                 Err(error) => return read_failed(replica, key.index, &error),
             }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 use super::ReplicaSnapshot;
@@ -27,7 +28,7 @@ use crate::partition::{
     ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId, Waiters,
 };
 use crate::types::{LeaderEpoch, LogStart, Offset, PartitionKey, WallMs};
-use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType};
+use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
 
 /// The most who may wait for one position of one partition: more than all connections can have in flight.
@@ -377,6 +378,23 @@ impl<E: Env> Replica<E> {
         let state = self.lock();
         let plan = state.partition.plan_read(request)?;
         Ok((plan, state.log.view()))
+    }
+
+    /// Whether batches that were read from the log carry the leader epochs that this replica knows for their
+    /// offsets. A batch's epoch lies outside its CRC: this is how a rotten one is found, which would send a
+    /// consumer looking for a leader that never was.
+    pub fn epochs_match(&self, batches: &Bytes) -> bool {
+        let mut epochs: Vec<(LeaderEpoch, Offset)> = Vec::new();
+        for batch in split(batches) {
+            let Ok(batch) = batch else { return false };
+            let (epoch, offset) = (batch.header.partition_leader_epoch, batch.header.base_offset);
+            if epochs.last().is_none_or(|(last, _)| *last != epoch) {
+                epochs.push((epoch, offset));
+            }
+        }
+        let state = self.lock();
+        let known = state.partition.epochs();
+        epochs.iter().all(|(epoch, offset)| known.epoch_of(*offset).is_none_or(|known| known == *epoch))
     }
 
     /// Has `reader` notified once `wait` is over; `None` if it is already.

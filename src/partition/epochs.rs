@@ -101,6 +101,12 @@ impl EpochCache {
         }
     }
 
+    /// The epoch in which the record at `offset` was written; `None` before the first epoch known.
+    pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let later = self.entries.partition_point(|entry| entry.start_offset <= offset);
+        later.checked_sub(1).map(|index| self.entries[index].epoch)
+    }
+
     /// Where `requested` ends in this log (F1): at the start of the next epoch that this log knows, or at the
     /// log end for the latest one. `None` if the epoch lies above all that this log knows, or is negative.
     ///
