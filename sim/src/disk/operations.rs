@@ -32,8 +32,15 @@ impl SimDisk {
         Self { machine, life }
     }
 
-    /// Springs the trap if it is time, then refuses a process that is gone (rule 8).
-    fn begin(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
+    /// Springs the trap if it is time, and refuses a process that is gone (rule 8).
+    async fn begin(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
+        let begun = self.begin_plain(operation, path);
+        self.machine.0.engine.check_fence(self.life).await;
+        begun
+    }
+
+    /// The same for a plain call.
+    fn begin_plain(&self, operation: DiskOperation, path: &Path) -> Result<(), DiskError> {
         let trap = self.machine.state().sprung_trap();
         if let Some(action) = trap {
             action();
@@ -57,7 +64,7 @@ impl SimDisk {
         base_ns: u64,
         effect: impl FnOnce(&mut State) -> Result<T, DiskErrorKind> + Send + 'static,
     ) -> Result<T, DiskError> {
-        self.begin(operation, path)?;
+        self.begin(operation, path).await?;
         let (engine, disk, path) = (&self.machine.0.engine, self.clone(), path.to_owned());
         let effect = move || {
             disk.check_alive(operation, &path)?;
@@ -346,7 +353,7 @@ pub struct SimFile {
 
 impl File for SimFile {
     fn write_at(&self, offset: u64, buffers: &mut [IoSlice<'_>]) -> Result<(), DiskError> {
-        self.disk.begin(DiskOperation::Write, &self.path)?;
+        self.disk.begin_plain(DiskOperation::Write, &self.path)?;
         let mut bytes = Vec::with_capacity(buffers.iter().map(|buffer| buffer.len()).sum());
         for buffer in buffers {
             bytes.extend_from_slice(buffer);
@@ -386,7 +393,7 @@ impl File for SimFile {
     }
 
     async fn read_at(&self, offset: u64, length: usize, into: &mut Vec<u8>) -> Result<usize, DiskError> {
-        self.disk.begin(DiskOperation::Read, &self.path)?;
+        self.disk.begin(DiskOperation::Read, &self.path).await?;
         let takes = self.disk.machine.state().operation_latency(READ_NS);
         self.disk.machine.0.engine.sleep(takes).await;
         self.disk.check_alive(DiskOperation::Read, &self.path)?;
@@ -413,7 +420,7 @@ impl File for SimFile {
     }
 
     async fn len(&self) -> Result<u64, DiskError> {
-        self.disk.begin(DiskOperation::Length, &self.path)?;
+        self.disk.begin(DiskOperation::Length, &self.path).await?;
         Ok(self.disk.machine.state().file(self.inode).len())
     }
 

@@ -5,8 +5,9 @@
 //! takes virtual time but waiting.
 //!
 //! - **Crash.** [`Engine::fence`] ends an incarnation: from that instant nothing it does has an effect, which
-//!   whoever stands between node and world (disk, network, spawn) checks. [`Engine::reap`] then drops its
-//!   tasks; what their destructors try to do is fenced too.
+//!   whoever stands between node and world (disk, network, spawn) checks, and its tasks are not polled any
+//!   more; one that is being polled gets as far as its next await. [`Engine::reap`] then drops them; what their
+//!   destructors try to do is fenced too.
 //! - **Pause.** A paused node's tasks are not polled. Its timers fire, packets arrive and disk operations
 //!   finish, but nobody notices before it is resumed: what SIGSTOP does.
 //! - **Stuck.** Too many polls without time moving, or no task that could ever run again, ends the run.
@@ -175,6 +176,20 @@ impl Engine {
         self.core().node(life.node).incarnation == life.incarnation
     }
 
+    /// Lets nothing of a fenced incarnation go on: its task is not polled any more, so that whatever awaits
+    /// this stays where it is until it is reaped. Anybody else passes at the next poll.
+    pub async fn check_fence(&self, life: Life) {
+        let mut waited = self.is_current(life);
+        std::future::poll_fn(|context| {
+            if std::mem::replace(&mut waited, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+
     /// Notes an event in the trace.
     pub fn note(
         &self,
@@ -319,10 +334,15 @@ impl Engine {
         let now = self.now_ns();
         let mut core = self.core();
         let Some(mut running) = core.tasks.take(key) else { return };
-        if core.node(running.life.node).paused_until_ns > now {
-            let node = running.life.node;
+        let node = core.node(running.life.node);
+        if node.incarnation != running.life.incarnation {
+            // Dead already, and soon reaped.
             core.tasks.put_back(key, running);
-            core.node(node).parked.push(key);
+            return;
+        }
+        if node.paused_until_ns > now {
+            node.parked.push(key);
+            core.tasks.put_back(key, running);
             return;
         }
         core.trace.note((now, running.life.node), Kind::Poll, key.numbers(), || running.name.into());

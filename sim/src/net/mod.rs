@@ -216,8 +216,14 @@ pub struct SimNetwork {
 }
 
 impl SimNetwork {
-    fn check_alive(&self) -> Result<(), NetworkError> {
-        if self.net.0.engine.is_current(self.life) { Ok(()) } else { Err(NetworkError::Reset) }
+    fn is_alive(&self) -> bool {
+        self.net.0.engine.is_current(self.life)
+    }
+
+    /// A process that is gone gets no further than this.
+    async fn check_alive(&self) -> Result<(), NetworkError> {
+        self.net.0.engine.check_fence(self.life).await;
+        if self.is_alive() { Ok(()) } else { Err(NetworkError::Other("the process is gone".to_owned())) }
     }
 
     fn resolve(&self, host: &str, port: u16) -> Result<NodeId, NetworkError> {
@@ -290,7 +296,7 @@ impl Network for SimNetwork {
     type Stream = SimStream;
 
     async fn bind(&self, address: SocketAddr) -> Result<SimListener, NetworkError> {
-        self.check_alive()?;
+        self.check_alive().await?;
         let own = Net::address_of(self.life.node);
         if !(address.ip().is_unspecified() || address.ip().is_loopback() || address.ip() == own) {
             return Err(NetworkError::Bind(address, "not an address of this node".to_owned()));
@@ -310,7 +316,7 @@ impl Network for SimNetwork {
     }
 
     async fn connect(&self, host: &str, port: u16) -> Result<SimStream, NetworkError> {
-        self.check_alive()?;
+        self.check_alive().await?;
         let to = self.resolve(host, port)?;
         for attempt in 0..SYN_RETRIES {
             match self.syn(to, port).await {
@@ -320,7 +326,7 @@ impl Network for SimNetwork {
                 Syn::Refused => return Err(NetworkError::Refused(format!("{host}:{port}"))),
                 Syn::Lost => self.net.0.engine.sleep(1_000_000_000 << attempt).await,
             }
-            self.check_alive()?;
+            self.check_alive().await?;
         }
         Err(NetworkError::Other(format!("connecting to {host}:{port} timed out")))
     }
@@ -334,15 +340,13 @@ impl State {
 }
 
 impl SimNetwork {
-    /// Waits for a connection in the backlog of a listener. For a process that is dead nothing ever happens.
+    /// Waits for a connection in the backlog of a listener.
     async fn accept(&self, port: u16) -> Result<(ConnectionId, SocketAddr, SocketAddr), NetworkError> {
+        self.check_alive().await?;
         std::future::poll_fn(|context| {
-            if self.check_alive().is_err() {
-                return Poll::Pending;
-            }
             let mut state = self.net.state();
             let Some(listening) = state.listeners.get_mut(&(self.life.node, port)) else {
-                return Poll::Pending;
+                return Poll::Ready(Err(NetworkError::Reset));
             };
             let Some(id) = listening.backlog.pop_front() else {
                 listening.waker = Some(context.waker().clone());

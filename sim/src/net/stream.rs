@@ -37,7 +37,7 @@ impl Listener for SimListener {
 
 impl Drop for SimListener {
     fn drop(&mut self) {
-        if self.network.check_alive().is_ok() {
+        if self.network.is_alive() {
             let net = &self.network.net;
             net.close_listener(&mut net.state(), (self.network.life.node, self.port));
         }
@@ -81,14 +81,13 @@ struct Handle {
 impl Handle {
     fn drop_half(&self, reading: bool) {
         // The kernel has already closed the sockets of a process that is gone.
-        if self.network.check_alive().is_ok() {
+        if self.network.is_alive() {
             let net = &self.network.net;
             net.drop_half(&mut net.state(), self.id, self.side, reading);
         }
     }
 
     fn poll_read(&self, into: &mut BytesMut) -> Result<Option<usize>, NetworkError> {
-        self.network.check_alive()?;
         let mut guard = self.network.net.state();
         let state = &mut *guard;
         let connection = state.connections.get_mut(&self.id).ok_or(NetworkError::Reset)?;
@@ -116,7 +115,6 @@ impl Handle {
 
     /// Writes as much as the window has room for; says whether that was all.
     fn poll_write(&self, segments: &mut Vec<Bytes>) -> Result<bool, NetworkError> {
-        self.network.check_alive()?;
         let net = &self.network.net;
         let mut state = net.state();
         let mut done = 0;
@@ -147,6 +145,7 @@ pub struct SimRead(Handle);
 
 impl ReadHalf for SimRead {
     async fn read(&mut self, into: &mut BytesMut) -> Result<usize, NetworkError> {
+        self.0.network.check_alive().await?;
         std::future::poll_fn(|context| match self.0.poll_read(into) {
             Ok(Some(count)) => Poll::Ready(Ok(count)),
             Err(error) => Poll::Ready(Err(error)),
@@ -172,6 +171,7 @@ pub struct SimWrite(Handle);
 
 impl WriteHalf for SimWrite {
     async fn write(&mut self, segments: &mut Vec<Bytes>) -> Result<(), NetworkError> {
+        self.0.network.check_alive().await?;
         std::future::poll_fn(|context| match self.0.poll_write(segments) {
             Ok(true) => Poll::Ready(Ok(())),
             Err(error) => Poll::Ready(Err(error)),
@@ -186,7 +186,7 @@ impl WriteHalf for SimWrite {
     }
 
     async fn shutdown(&mut self) -> Result<(), NetworkError> {
-        self.0.network.check_alive()?;
+        self.0.network.check_alive().await?;
         let net = &self.0.network.net;
         net.finish(&mut net.state(), self.0.id, self.0.side);
         Ok(())
