@@ -64,7 +64,9 @@ async fn run(arguments: Arguments) -> ExitCode {
             Box::pin(cli::broker::server(env, args, stop_signal())).await
         }
         Command::Storage(command) => cli::storage::run(env, command).await,
-        Command::Client(command) => Box::pin(cli::run(&env, &arguments.connect, command, Terminal::of_process())).await,
+        Command::Client(command) => {
+            Box::pin(cli::run(&env, &arguments.connect, command, Terminal::of_process())).await
+        }
     }
 }
 

@@ -14,7 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::fetch_sessions::{Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, SessionRequest, TopicRef};
+use super::fetch_sessions::{
+    Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, SessionRequest, TopicRef,
+};
+use super::hosting::find_replica;
 use super::{Broker, decode, malformed};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
@@ -47,7 +50,10 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         return Reply::Now(Answer::Close("a replica fetches, and this broker has no followers".to_owned()));
     }
     let Some(isolation) = Isolation::from_code(fetch.isolation_level) else {
-        return Reply::Now(Answer::Close(format!("isolation level {} does not exist", fetch.isolation_level)));
+        return Reply::Now(Answer::Close(format!(
+            "isolation level {} does not exist",
+            fetch.isolation_level
+        )));
     };
     let now = broker.env.clock().now();
     let begun = broker.sessions().begin(session_request(&context, &fetch), now);
@@ -125,7 +131,8 @@ impl<E: Env> Fetching<E> {
 
     /// Reads all partitions, as far as the limits go.
     async fn read(&self, published: &Published<E>, session: &FetchContext) -> Found<E> {
-        let mut found = Found { partitions: Vec::with_capacity(session.partitions.len()), bytes: 0, permit: None };
+        let mut found =
+            Found { partitions: Vec::with_capacity(session.partitions.len()), bytes: 0, permit: None };
         for (key, position) in &session.partitions {
             let partition = self.read_one(published, key, position, &mut found).await;
             found.bytes += partition.data.records.as_ref().map_or(0, Bytes::len);
@@ -180,7 +187,11 @@ impl<E: Env> Fetching<E> {
         FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
     }
 
-    fn replica<'a>(&self, published: &'a Published<E>, key: &FetchKey) -> Result<&'a Arc<Replica<E>>, ErrorCode> {
+    fn replica<'a>(
+        &self,
+        published: &'a Published<E>,
+        key: &FetchKey,
+    ) -> Result<&'a Arc<Replica<E>>, ErrorCode> {
         let (topic, unknown) = match &key.topic {
             TopicRef::Id(id) => (published.image.topic(*id), ErrorCode::UnknownTopicId),
             TopicRef::Name(name) => (published.image.topic_named(name), ErrorCode::UnknownTopicOrPartition),
@@ -189,9 +200,7 @@ impl<E: Env> Fetching<E> {
         if !self.context.authorize(Operation::Read, Resource::Topic(&topic.name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
-        let known = topic.partitions.contains_key(&key.index);
-        let absent = if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition };
-        published.replica(topic.id, key.index).ok_or(absent)
+        find_replica(published, self.broker.id(), Some(topic), key.index)
     }
 
     fn leader(&self, published: &Published<E>, key: &FetchKey) -> LeaderIdAndEpoch {
@@ -242,12 +251,17 @@ impl<E: Env> Fetching<E> {
 
     /// Settles the session and writes the response.
     fn answer(&self, published: &Published<E>, session: FetchContext, found: Found<E>) -> Answer {
-        let answers: Vec<FetchAnswer> = found.partitions.iter().map(|partition| summary(&partition.data)).collect();
+        let answers: Vec<FetchAnswer> =
+            found.partitions.iter().map(|partition| summary(&partition.data)).collect();
         let keys: Vec<FetchKey> = session.partitions.iter().map(|(key, _)| key.clone()).collect();
         let now = self.broker.env.clock().now();
         let completed = self.broker.sessions().complete(session, &answers, now);
         let response = self.response(published, &keys, completed, found.partitions);
-        match encode_response::<FetchRequest>(self.context.api_version, self.context.correlation_id, &response) {
+        match encode_response::<FetchRequest>(
+            self.context.api_version,
+            self.context.correlation_id,
+            &response,
+        ) {
             Ok(segments) => Answer::Respond(Response { segments, permit: found.permit }),
             Err(error) => Answer::Close(format!("the response to Fetch cannot be written: {error}")),
         }
@@ -339,8 +353,7 @@ fn session_request(context: &RequestContext, fetch: &FetchRequest) -> SessionReq
     let mut forgotten = Vec::new();
     for topic in &fetch.forgotten_topics_data {
         let topic_ref = topic_ref(&topic.topic, topic.topic_id);
-        forgotten
-            .extend(topic.partitions.iter().map(|&index| FetchKey { topic: topic_ref.clone(), index }));
+        forgotten.extend(topic.partitions.iter().map(|&index| FetchKey { topic: topic_ref.clone(), index }));
     }
     SessionRequest {
         session_id: fetch.session_id,
@@ -360,7 +373,8 @@ fn session_error(context: &RequestContext, code: ErrorCode) -> Answer {
 /// What the response says of a partition before anything is read.
 fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
     let positions = &plan.positions;
-    let diverging = plan.diverging.map(|end| EpochEndOffset { epoch: end.epoch.0, end_offset: end.end_offset.0 });
+    let diverging =
+        plan.diverging.map(|end| EpochEndOffset { epoch: end.epoch.0, end_offset: end.end_offset.0 });
     PartitionData {
         partition_index: index,
         high_watermark: positions.high_watermark.offset().0,

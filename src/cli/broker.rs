@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use rand_core::Rng as _;
 
+use crate::config::Texts;
 use crate::config::properties;
 use crate::config::server::{ServerConfig, single_broker};
-use crate::config::Texts;
 use crate::env::{Disk, Env, File, OpenMode, Purpose};
 use crate::node::{self, Node};
 use crate::types::Uuid;
@@ -44,7 +44,8 @@ pub async fn dev<E: Env>(env: E, args: DevArgs, stop: impl Future<Output = &'sta
     match node::is_formatted(&env, &config).await {
         Ok(true) => {}
         Ok(false) => {
-            if let Err(error) = node::format(&env, &config, &random_id(&env, "cluster-id").to_string()).await {
+            if let Err(error) = node::format(&env, &config, &random_id(&env, "cluster-id").to_string()).await
+            {
                 return fail(&error.to_string());
             }
         }

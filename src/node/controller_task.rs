@@ -70,7 +70,7 @@ impl<E: Env> ControllerTask<E> {
         let (published, put_away): (Published<E>, Vec<PathBuf>) =
             self.replicas.apply(&self.metadata.current(), image).await?;
         self.metadata.publish(published);
-        self.housekeeping.remove_later(put_away).await;
+        self.housekeeping.take_leave(put_away).await;
         Ok(())
     }
 }

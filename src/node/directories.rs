@@ -118,6 +118,15 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Each file's content, by its name.
+    pub(super) fn files(&self) -> [(&'static str, &BTreeMap<TopicPartition, Offset>); 3] {
+        [
+            (RECOVERY_POINT_CHECKPOINT, &self.recovery_points),
+            (HIGH_WATERMARK_CHECKPOINT, &self.high_watermarks),
+            (LOG_START_CHECKPOINT, &self.log_starts),
+        ]
+    }
+
     async fn read<D: Disk>(disk: &D, path: &Path) -> Result<Self, CheckpointError> {
         Ok(Self {
             recovery_points: checkpoint::read_offsets(disk, path, RECOVERY_POINT_CHECKPOINT).await?,
@@ -136,7 +145,9 @@ pub(super) async fn open<D: Disk>(
 ) -> Result<FoundDirectory<D>, DirectoryError> {
     let not_formatted = || DirectoryError::NotFormatted(path.to_owned());
     let lock = match disk.lock_dir(path).await {
-        Err(error) if error.kind == DiskErrorKind::Locked => return Err(DirectoryError::InUse(path.to_owned())),
+        Err(error) if error.kind == DiskErrorKind::Locked => {
+            return Err(DirectoryError::InUse(path.to_owned()));
+        }
         Err(error) if error.kind == DiskErrorKind::NotFound => return Err(not_formatted()),
         lock => lock?,
     };
@@ -149,7 +160,13 @@ pub(super) async fn open<D: Disk>(
     let checkpoints = Checkpoints::read(disk, path).await?;
     let clean = checkpoint::take_clean_shutdown(disk, path).await?;
     let directory = LogDirectory { path: path.to_owned(), id, offline: AtomicBool::new(false), failures };
-    Ok(FoundDirectory { directory: Arc::new(directory), lock, clean, cluster_id: meta.cluster_id, checkpoints })
+    Ok(FoundDirectory {
+        directory: Arc::new(directory),
+        lock,
+        clean,
+        cluster_id: meta.cluster_id,
+        checkpoints,
+    })
 }
 
 /// That all directories belong to one cluster.
@@ -187,7 +204,8 @@ pub async fn format<D: Disk>(
     directory_id: Uuid,
 ) -> Result<(), DirectoryError> {
     disk.create_dir_all(path).await?;
-    let meta = MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
+    let meta =
+        MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
     checkpoint::write_meta_properties(disk, path, &meta).await?;
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         disk.sync_dir(parent).await?;

@@ -12,7 +12,8 @@ use crate::controller::{Controller, ReplayError};
 use crate::env::{Clock, Disk, DiskError, Env};
 use crate::log::checkpoint::{self, CheckpointError, replace_file};
 use crate::log::{
-    BufferPool, Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits, StampedBatch,
+    BufferPool, Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits,
+    StampedBatch,
 };
 use crate::partition::EpochCache;
 use crate::quorum::{Effect, ElectionState, EpochsExhausted, Input, Quorum, QuorumStateError, VoterKey};
@@ -171,7 +172,11 @@ impl<E: Env> MetadataLog<E> {
         Ok(())
     }
 
-    async fn carry_out(&mut self, effects: Vec<Effect>, controller: &mut Controller) -> Result<(), MetadataLogError> {
+    async fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        controller: &mut Controller,
+    ) -> Result<(), MetadataLogError> {
         let mut effects: std::collections::VecDeque<Effect> = effects.into();
         while let Some(effect) = effects.pop_front() {
             match effect {
@@ -205,7 +210,8 @@ impl<E: Env> MetadataLog<E> {
         let timestamp = self.env.clock().wall().0;
         let (key, value) = (record.control_type().key(), record.encode()?);
         self.builder.add(&NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] });
-        let options = BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
+        let options =
+            BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
         self.append_batch(&options).await?;
         controller.skip(base_offset, epoch);
         self.make_durable().await
@@ -296,7 +302,8 @@ fn replay_batch(
             continue;
         }
         let value = record.value.unwrap_or_default();
-        let decoded = MetadataRecord::decode(&value).map_err(|error: DecodeError| unreadable(offset, &error))?;
+        let decoded =
+            MetadataRecord::decode(&value).map_err(|error: DecodeError| unreadable(offset, &error))?;
         controller.replay(record.offset, epoch, &decoded)?;
     }
     Ok(())

@@ -22,7 +22,8 @@ where
     F: Future<Output = R> + Send,
 {
     let count = items.len();
-    let queue: Arc<Mutex<VecDeque<(usize, T)>>> = Arc::new(Mutex::new(items.into_iter().enumerate().collect()));
+    let queue: Arc<Mutex<VecDeque<(usize, T)>>> =
+        Arc::new(Mutex::new(items.into_iter().enumerate().collect()));
     let outcomes: Arc<Mutex<Vec<Option<R>>>> = Arc::new(Mutex::new((0..count).map(|_| None).collect()));
     let worker = |_| {
         let (queue, outcomes, work) = (Arc::clone(&queue), Arc::clone(&outcomes), work.clone());

@@ -12,10 +12,10 @@ use super::metadata::Published;
 use super::parallel;
 use super::preparation::from_file;
 use super::replica::{Opened, Queues, Replica};
+use crate::config::Texts;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
 use crate::controller::image::{Image, PartitionRegistration, TopicImage};
-use crate::config::Texts;
 use crate::env::{Clock, Disk, DiskError, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError};
 use crate::log::directory::{DirectoryName, TopicPartition};
@@ -142,7 +142,8 @@ impl<E: Env> Replicas<E> {
     }
 
     fn hints(&self, name: &TopicPartition, clean: bool, checkpoints: &Checkpoints) -> OpenHints {
-        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or(Offset::ZERO);
+        let of =
+            |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or(Offset::ZERO);
         OpenHints {
             clean,
             recovery_point: of(&checkpoints.recovery_points),
@@ -165,7 +166,7 @@ impl<E: Env> Replicas<E> {
         for topic in gone {
             for &index in topic.partitions.keys() {
                 if let Some(replica) = replicas.remove(&PartitionKey { topic_id: topic.id, index }) {
-                    put_away.push(self.delete(&replica).await?);
+                    put_away.extend(self.delete(&replica).await?);
                 }
             }
         }
@@ -269,7 +270,10 @@ impl<E: Env> Replicas<E> {
             let replicas = replicas.clone();
             async move { replicas.open(opening).await }
         };
-        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await.into_iter().collect()
+        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open)
+            .await
+            .into_iter()
+            .collect()
     }
 
     async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
@@ -311,10 +315,11 @@ impl<E: Env> Replicas<E> {
         let disk = self.env.disk();
         let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
         let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
-        let mut epochs = EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
-            path: log.dir().join("leader-epoch-checkpoint"),
-            reason: error.to_string(),
-        })?;
+        let mut epochs =
+            EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
+                path: log.dir().join("leader-epoch-checkpoint"),
+                reason: error.to_string(),
+            })?;
         let (mut producers, from) = self.latest_snapshot(log).await?;
         let view = log.view();
         let folded = std::sync::Mutex::new((&mut epochs, &mut producers));
@@ -347,11 +352,15 @@ impl<E: Env> Replicas<E> {
         Ok((ProducerTable::default(), log.log_start()))
     }
 
-    /// Takes a replica's files out of use: the directory is renamed, to be removed later.
-    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<PathBuf, DiskError> {
-        replica.close_for_deletion();
-        let unique = self.unique(replica.key());
-        self.rename(replica.directory(), replica.name(), replica.name().deleted_directory_name(unique)).await
+    /// Takes a replica's files out of use: the directory is renamed, to be removed later. Where the log
+    /// directory has failed, that is left to the next start, which puts aside what the metadata does not know.
+    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<Option<PathBuf>, DiskError> {
+        replica.close_for_deletion().await;
+        if !replica.directory().is_online() {
+            return Ok(None);
+        }
+        let new_name = replica.name().deleted_directory_name(self.unique(replica.key()));
+        self.rename(replica.directory(), replica.name(), new_name).await.map(Some)
     }
 
     async fn put_aside(
@@ -360,7 +369,8 @@ impl<E: Env> Replicas<E> {
         name: &TopicPartition,
         topic_id: Option<Uuid>,
     ) -> Result<(), DiskError> {
-        let unique = self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
+        let unique =
+            self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
         let path = self.rename(directory, name, name.stray_directory_name(unique)).await?;
         tracing::warn!(path = %path.display(), "a partition that the metadata does not know is put aside");
         Ok(())

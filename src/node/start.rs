@@ -16,7 +16,7 @@ use super::connection::ConnectionConfig;
 use super::controller_task::{ControllerFailure, ControllerTask};
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
 use super::flusher::FlushQueue;
-use super::housekeeping::{Housekeeper, Housekeeping, metadata_partition};
+use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
 use super::listener::{Listener, ListenerConfig};
 use super::metadata::{Metadata, Published};
 use super::metadata_log::{MetadataLog, MetadataLogError, MetadataLogHints};
@@ -29,7 +29,7 @@ use crate::config::server::ServerConfig;
 use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
 use crate::controller::image::{Endpoint, Image};
 use crate::controller::{Controller, Decision, Refusal, Settings};
-use crate::env::{Env, Listener as _, Network, NetworkError, Purpose, Rng};
+use crate::env::{Disk, Env, Listener as _, Network, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::VoterKey;
 use crate::types::{BrokerEpoch, Offset, Uuid};
@@ -149,7 +149,8 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let sockets = bind(&env, &config).await?;
     let endpoints = endpoints::<E>(&config, &sockets);
-    let broker_epoch = register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
+    let broker_epoch =
+        register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
     let (metadata, commands) = Metadata::new();
     let image = Arc::new(controller.metadata().published().clone());
     // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
@@ -159,15 +160,17 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let (housekeeping, chores) = Housekeeping::new();
     let metadata_directory = metadata_directory(&config, &found);
-    let housekeeper = Housekeeper {
+    let mut housekeeper = Housekeeper {
         env: env.clone(),
         config: Arc::clone(&config),
         metadata: metadata.clone(),
         directories: found.iter().map(|found| Arc::clone(&found.directory)).collect(),
         metadata_log: (Arc::clone(&metadata_directory), log.durable_end()),
-        written: Default::default(),
+        written: written(&found),
         queue: chores,
     };
+    // What is left of partitions that are gone must not be taken for theirs who come under the same name.
+    housekeeper.checkpoint_all().await;
     let (failed, failures) = mpsc::channel(4);
     let (stop_controller, stop) = oneshot::channel();
     let task = ControllerTask {
@@ -203,6 +206,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         controller: env.spawn("controller", supervise_controller(task, failed)),
         stop_controller,
         failures,
+        has_failed: false,
         locks: found.into_iter().map(|found| found.lock).collect(),
         env,
     })
@@ -249,6 +253,15 @@ async fn open_metadata<E: Env>(
     MetadataLog::open(env.clone(), &directory, own, log_config, hints, controller).await
 }
 
+/// What the checkpoint files hold, by directory and name.
+fn written<D: Disk>(found: &[FoundDirectory<D>]) -> Written {
+    let files = |found: &FoundDirectory<D>| {
+        let path = found.directory.path().to_owned();
+        found.checkpoints.files().map(|(name, content)| ((path.clone(), name), content.clone()))
+    };
+    found.iter().flat_map(files).collect()
+}
+
 /// Makes one decision of the controller and commits it, before there is a task that does.
 async fn commit<E: Env, R>(
     log: &mut MetadataLog<E>,
@@ -284,7 +297,8 @@ async fn register<E: Env>(
         log_dirs: data.iter().map(|directory| directory.id()).collect(),
     };
     let id = config.node_id;
-    let epoch = commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
+    let epoch =
+        commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
     commit(log, controller, |controller, _| controller.unfence_broker(id, epoch)).await??;
     Ok(epoch)
 }
@@ -351,7 +365,12 @@ fn new_broker<E: Env>(
     })
 }
 
-fn serve<E: Env>(env: &E, config: &ServerConfig, broker: &Broker<E>, sockets: Vec<Socket<E>>) -> Vec<Listener<E>> {
+fn serve<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    broker: &Broker<E>,
+    sockets: Vec<Socket<E>>,
+) -> Vec<Listener<E>> {
     let queued = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let budget = Budget::new("requests", queued.unwrap_or(BUDGET_BYTES).max(config.socket_request_max_bytes));
     let connection = ConnectionConfig {
@@ -395,7 +414,7 @@ impl<E: Env> Supervisor<E> {
             let last = !self.data.iter().any(|directory| directory.is_online());
             if last || self.metadata_directory.id() == failure.id {
                 // Whoever owns the node stops it; until then there is nothing more to do.
-                let _ = self.failed.send(failure.into()).await;
+                let _ = self.failed.try_send(failure.into());
             }
         }
     }

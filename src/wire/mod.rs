@@ -24,6 +24,7 @@ pub mod batch_recompress;
 pub mod compression;
 pub mod control;
 pub mod declare;
+mod error;
 pub mod frame;
 pub mod header;
 pub mod messages;
@@ -31,7 +32,6 @@ pub mod metadata;
 pub mod primitives;
 pub mod records;
 pub mod validate;
-mod error;
 
 pub use api::{ApiKey, VersionRange};
 pub use error::{DecodeError, EncodeError};
