@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use node::{PATIENCE, TestNode, append, batch, call, config, config_on, dated, produce, produce_request};
-use ottla::client::admin::{AlterConfig, ConfigResource};
+use ottla::client::admin::{AlterConfig, ConfigResource, NewTopic};
 use ottla::client::config::ProducerConfig;
 use ottla::client::consumer::TopicPartition;
 use ottla::client::producer::{Producer, ProducerRecord};
@@ -86,7 +86,7 @@ async fn records_come_back_whatever_the_codec() {
 async fn segments_roll_under_load_and_the_oldest_leave() {
     let (dir, node) = started(&[("log.retention.check.interval.ms", "200")]).await;
     node.create("t", 1, &[("segment.bytes", "1048576")]).await;
-    let values: Vec<String> = (0..40).map(|number| format!("{number:0100000}")).collect();
+    let values: Vec<String> = (0..80).map(|number| format!("{number:050000}")).collect();
     send_all(&node, Compression::None, &values).await;
     let segments = || {
         let entries = std::fs::read_dir(dir.path().join("t-0")).unwrap();
@@ -112,7 +112,7 @@ async fn segments_roll_under_load_and_the_oldest_leave() {
         env.clock().sleep(Duration::from_millis(50)).await;
     }
     let read = node.read("t").await;
-    assert!(read.iter().map(|(offset, _)| *offset).eq(read[0].0..40), "a suffix is left");
+    assert!(read.iter().map(|(offset, _)| *offset).eq(read[0].0..80), "a suffix is left");
     assert!(read.iter().all(|(offset, value)| value == &values[*offset as usize]));
 }
 
@@ -273,4 +273,20 @@ async fn a_listener_on_every_interface_is_where_the_client_has_dialled() {
     assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("127.0.0.1", i32::from(node.address.port())));
     node.create("t", 1, &[]).await;
     assert!(node.read("t").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_for_too_much_metadata_is_refused_and_stops_nothing() {
+    let (_dir, node) = started(&[]).await;
+    let replicas = "0:1,".repeat(8_000) + "0:1";
+    let topic = |number: usize| {
+        let mut topic = NewTopic::new(&format!("t{number}"), 1, 1);
+        topic.configs.insert("leader.replication.throttled.replicas".to_owned(), replicas.clone());
+        topic
+    };
+    let topics: Vec<_> = (0..300).map(topic).collect();
+    let created = node.admin().create_topics(&topics, false).await.unwrap();
+    let error = created[0].1.as_ref().unwrap_err();
+    assert_eq!(error.code(), Some(ErrorCode::PolicyViolation), "{error}");
+    node.create("t", 1, &[]).await;
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::housekeeping::Housekeeping;
-use super::metadata::{Command, Metadata, Published};
-use super::metadata_log::{MetadataLog, MetadataLogError};
+use super::metadata::{Command, Metadata, NotDecided, Published};
+use super::metadata_log::{MetadataLog, MetadataLogError, fits};
 use super::replicas::{OpenReplicaError, Replicas};
 use crate::controller::Controller;
 use crate::env::{Env, Rng};
@@ -41,11 +41,15 @@ impl<E: Env> ControllerTask<E> {
     pub(super) async fn run(mut self) -> Result<(), ControllerFailure> {
         while let Some(command) = self.next().await {
             let undertaking = command(&self.controller, &mut self.rng, self.log.log_end());
+            if !fits(&undertaking.records) {
+                (undertaking.done)(Err(NotDecided::TooLarge));
+                continue;
+            }
             if !undertaking.records.is_empty() {
                 self.log.append(&undertaking.records, &mut self.controller).await?;
                 self.publish().await?;
             }
-            (undertaking.done)();
+            (undertaking.done)(Ok(()));
         }
         self.log.close().await?;
         Ok(())
