@@ -154,6 +154,7 @@ fn invalid(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsR
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::test_cluster::DIALLED;
     use crate::broker::test_cluster::TestCluster;
     use crate::controller::Image;
     use crate::types::Uuid;
