@@ -7,6 +7,7 @@ use crate::controller::{Controller, Decision, Refusal};
 use crate::env::{Clock, Env, Rng};
 use crate::error_code::ErrorCode;
 use crate::node::context::RequestContext;
+use crate::node::metadata::NotDecided;
 
 impl<E: Env> Broker<E> {
     /// Has the controller decide; returns once the decision is committed and published here.
@@ -14,12 +15,19 @@ impl<E: Env> Broker<E> {
     /// # Errors
     ///
     /// NOT_CONTROLLER, which clients retry, while the node stops. Whether the decision took effect is unknown.
+    /// POLICY_VIOLATION if it is too large to be committed at once.
     pub(super) async fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&Controller, &mut Rng) -> Decision<R> + Send + 'static,
     ) -> Result<R, Refusal> {
         let decided = self.metadata.decide(|controller, rng, _| decide(controller, rng)).await;
-        decided.map_err(|gone| Refusal::new(ErrorCode::NotController, gone.to_string()))
+        decided.map_err(|reason| {
+            let code = match reason {
+                NotDecided::Gone => ErrorCode::NotController,
+                NotDecided::TooLarge => ErrorCode::PolicyViolation,
+            };
+            Refusal::new(code, reason.to_string())
+        })
     }
 
     /// The same, for no longer than the client waits.

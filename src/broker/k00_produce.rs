@@ -11,8 +11,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::hosting::find_replica;
 use super::{Broker, decode, malformed, respond};
 use crate::config::topic::{MessageTimestampType, TopicCompression, TopicConfig};
+use crate::controller::image::TopicImage;
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
@@ -97,7 +99,7 @@ async fn append_all<E: Env>(
         for data in partition_data {
             let checks = Checks { acks, transactional, context };
             let partition = match topic {
-                Ok(topic) => append_one(broker, published, topic.id, &topic.name, &checks, data).await,
+                Ok(topic) => append_one(broker, published, topic, &checks, data).await,
                 Err(code) => refused(data.index, code, None),
             };
             partitions.push(partition);
@@ -117,20 +119,18 @@ struct Checks<'a> {
 async fn append_one<E: Env>(
     broker: &Broker<E>,
     published: &Published<E>,
-    topic_id: Uuid,
-    name: &str,
+    topic: &TopicImage,
     checks: &Checks<'_>,
     data: PartitionProduceData,
 ) -> AppendedPartition<E> {
     let PartitionProduceData { index, records } = data;
     let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
-    if !checks.context.authorize(Operation::Write, Resource::Topic(name)) {
+    if !checks.context.authorize(Operation::Write, Resource::Topic(&topic.name)) {
         return refused(index, ErrorCode::TopicAuthorizationFailed, None);
     }
-    let Some(replica) = published.replica(topic_id, index) else {
-        let known = published.image.partition(topic_id, index).is_some();
-        let code = if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition };
-        return refused(index, code, None);
+    let replica = match find_replica(published, broker.id(), Some(topic), index) {
+        Ok(replica) => replica,
+        Err(code) => return refused(index, code, None),
     };
     let now = broker.env.clock().wall();
     let rules = rules(&replica.config(), checks.context.api_version, now);

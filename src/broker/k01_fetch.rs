@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use super::fetch_sessions::{
     Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, SessionRequest, TopicRef,
 };
+use super::hosting::find_replica;
 use super::{Broker, decode, malformed};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
@@ -203,9 +204,7 @@ impl<E: Env> Fetching<E> {
         if !self.context.authorize(Operation::Read, Resource::Topic(&topic.name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
-        let known = topic.partitions.contains_key(&key.index);
-        let absent = if known { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition };
-        published.replica(topic.id, key.index).ok_or(absent)
+        find_replica(published, self.broker.id(), Some(topic), key.index)
     }
 
     fn leader(&self, published: &Published<E>, key: &FetchKey) -> LeaderIdAndEpoch {

@@ -56,7 +56,7 @@ pub(super) async fn handle<E: Env>(
             published = broker.metadata.current();
         }
     }
-    let view = ClusterView { image: &published.image, listener: &context.connection.listener };
+    let view = ClusterView::new(&published.image, &context.connection);
     let operations = request.include_topic_authorized_operations;
     let topics = TopicMetadata { view, context: &context, operations, failures: &failures };
     let mut response = MetadataResponse {
@@ -153,7 +153,7 @@ fn told(code: ErrorCode) -> ErrorCode {
 fn brokers(view: ClusterView<'_>) -> Vec<MetadataResponseBroker> {
     let brokers = view.alive_brokers().map(|(broker, endpoint)| MetadataResponseBroker {
         node_id: broker.id.0,
-        host: endpoint.host.clone(),
+        host: view.host(endpoint),
         port: i32::from(endpoint.port),
         rack: broker.rack.clone(),
     });

@@ -24,7 +24,7 @@ pub(super) async fn handle<E: Env>(
     request: DescribeClusterRequest,
 ) -> DescribeClusterResponse {
     let published = broker.metadata.current();
-    let view = ClusterView { image: &published.image, listener: &context.connection.listener };
+    let view = ClusterView::new(&published.image, &context.connection);
     let described = match request.endpoint_type {
         BROKERS => describe(view, broker.id(), &context, &request),
         other => mismatch(other),
@@ -45,7 +45,7 @@ fn describe(
         brokers: shown
             .map(|(broker, endpoint)| DescribeClusterBroker {
                 broker_id: broker.id.0,
-                host: endpoint.host.clone(),
+                host: view.host(endpoint),
                 port: i32::from(endpoint.port),
                 rack: broker.rack.clone(),
                 is_fenced: broker.fenced,
@@ -77,13 +77,13 @@ fn mismatch(endpoint_type: i8) -> DescribeClusterResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::test_cluster::{TestCluster, context};
+    use crate::broker::test_cluster::{DIALLED, TestCluster, context};
     use crate::wire::ApiKey;
 
     fn described(request: &DescribeClusterRequest) -> DescribeClusterResponse {
         let image = TestCluster::new().broker(1).fenced_broker(2).image();
         let context = context(ApiKey::DescribeCluster, 2);
-        let view = ClusterView { image: &image, listener: "PLAINTEXT" };
+        let view = ClusterView { image: &image, listener: "PLAINTEXT", dialled: DIALLED };
         describe(view, BrokerId(1), &context, request)
     }
 

@@ -28,7 +28,7 @@ pub(super) async fn handle<E: Env>(
     request: DescribeTopicPartitionsRequest,
 ) -> DescribeTopicPartitionsResponse {
     let published = broker.metadata.current();
-    let view = ClusterView { image: &published.image, listener: &context.connection.listener };
+    let view = ClusterView::new(&published.image, &context.connection);
     let asked = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let limit = asked.min(broker.config.max_request_partitions).max(1);
     let permitted = |name: &str| context.authorize(Operation::Describe, Resource::Topic(name));
@@ -154,6 +154,7 @@ fn invalid(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsR
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::test_cluster::DIALLED;
     use crate::broker::test_cluster::TestCluster;
     use crate::controller::Image;
     use crate::types::Uuid;
@@ -184,7 +185,7 @@ mod tests {
         denied: &str,
     ) -> DescribeTopicPartitionsResponse {
         let image = image();
-        let view = ClusterView { image: &image, listener: "PLAINTEXT" };
+        let view = ClusterView { image: &image, listener: "PLAINTEXT", dialled: DIALLED };
         page(view, request, limit, |name| name != denied)
     }
 
@@ -262,7 +263,7 @@ mod tests {
                 ..PartitionChangeRecord::default()
             })
             .image();
-        let view = ClusterView { image: &image, listener: "PLAINTEXT" };
+        let view = ClusterView { image: &image, listener: "PLAINTEXT", dialled: DIALLED };
         let response = page(view, &request(&["t"], None), 1, |_| true);
         let expected = DescribeTopicPartitionsResponsePartition {
             error_code: 0,

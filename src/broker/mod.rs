@@ -36,6 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
+use self::cluster_view::ClusterView;
 use self::fetch_sessions::SessionCache;
 use self::producer_ids::ProducerIds;
 use crate::config::server::ServerConfig;
@@ -161,10 +162,7 @@ impl<E: Env> Broker<E> {
 
     /// Host, port and rack of a broker, as a client on this listener is told them.
     fn endpoint_of(&self, image: &Image, id: BrokerId, context: &RequestContext) -> Option<Address> {
-        let broker = image.broker(id)?;
-        let endpoint =
-            broker.endpoints.iter().find(|endpoint| endpoint.name == *context.connection.listener)?;
-        Some((endpoint.host.clone(), i32::from(endpoint.port), broker.rack.clone()))
+        ClusterView::new(image, &context.connection).address(id)
     }
 
     fn sessions(&self) -> MutexGuard<'_, SessionCache> {

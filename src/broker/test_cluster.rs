@@ -1,5 +1,6 @@
 //! Metadata for the handlers' tests, built as the real one is: by replaying records.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,9 @@ use crate::node::context::{ConnectionContext, Principal, RequestContext};
 use crate::types::{LeaderEpoch, Mono, Offset, Uuid};
 use crate::wire::ApiKey;
 use crate::wire::metadata::*;
+
+/// Where the client of [`context`] has dialled.
+pub(super) const DIALLED: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Metadata under construction.
 pub(super) struct TestCluster {

@@ -130,7 +130,7 @@ impl TopicMetadata<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::test_cluster::{TestCluster, context};
+    use crate::broker::test_cluster::{DIALLED, TestCluster, context};
     use crate::controller::Image;
     use crate::wire::ApiKey;
     use crate::wire::metadata::PartitionChangeRecord;
@@ -147,7 +147,7 @@ mod tests {
     fn ask(image: &Image, listener: &str, version: i16, wanted: &Wanted) -> Vec<MetadataResponseTopic> {
         let context = context(ApiKey::Metadata, version);
         let failures = BTreeMap::from([("few".to_owned(), ErrorCode::InvalidReplicationFactor)]);
-        let view = ClusterView { image, listener };
+        let view = ClusterView { image, listener, dialled: DIALLED };
         TopicMetadata { view, context: &context, operations: false, failures: &failures }.of(wanted)
     }
 

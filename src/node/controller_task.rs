@@ -1,13 +1,16 @@
 //! The controller at work: decides, appends, replays, publishes, answers; one request after the other.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::housekeeping::Housekeeping;
-use super::metadata::{Command, Metadata, Published};
-use super::metadata_log::{MetadataLog, MetadataLogError};
+use super::metadata::{Command, Metadata, NotDecided, Published};
+use super::metadata_log::{MetadataLog, MetadataLogError, fits};
 use super::replicas::{OpenReplicaError, Replicas};
 use crate::controller::Controller;
 use crate::env::{Env, Rng};
@@ -41,27 +44,30 @@ impl<E: Env> ControllerTask<E> {
     pub(super) async fn run(mut self) -> Result<(), ControllerFailure> {
         while let Some(command) = self.next().await {
             let undertaking = command(&self.controller, &mut self.rng, self.log.log_end());
+            if !fits(&undertaking.records) {
+                (undertaking.done)(Err(NotDecided::TooLarge));
+                continue;
+            }
             if !undertaking.records.is_empty() {
                 self.log.append(&undertaking.records, &mut self.controller).await?;
                 self.publish().await?;
             }
-            (undertaking.done)();
+            (undertaking.done)(Ok(()));
         }
         self.log.close().await?;
         Ok(())
     }
 
+    /// The next command; `None` once told to stop, or when nobody is left to ask.
     async fn next(&mut self) -> Option<Command> {
         let (commands, stop) = (&mut self.commands, &mut self.stop);
-        #[expect(clippy::disallowed_macros, reason = "biased")]
-        let command = {
-            tokio::select! {
-                biased;
-                _ = stop => None,
-                command = commands.recv() => command,
+        std::future::poll_fn(|context| {
+            if Pin::new(&mut *stop).poll(context).is_ready() {
+                return Poll::Ready(None);
             }
-        };
-        command
+            commands.poll_recv(context)
+        })
+        .await
     }
 
     /// Has the replicas follow what is committed, then shows it.
@@ -70,7 +76,7 @@ impl<E: Env> ControllerTask<E> {
         let (published, put_away): (Published<E>, Vec<PathBuf>) =
             self.replicas.apply(&self.metadata.current(), image).await?;
         self.metadata.publish(published);
-        self.housekeeping.remove_later(put_away).await;
+        self.housekeeping.take_leave(put_away).await;
         Ok(())
     }
 }

@@ -118,6 +118,15 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Each file's content, by its name.
+    pub(super) fn files(&self) -> [(&'static str, &BTreeMap<TopicPartition, Offset>); 3] {
+        [
+            (RECOVERY_POINT_CHECKPOINT, &self.recovery_points),
+            (HIGH_WATERMARK_CHECKPOINT, &self.high_watermarks),
+            (LOG_START_CHECKPOINT, &self.log_starts),
+        ]
+    }
+
     async fn read<D: Disk>(disk: &D, path: &Path) -> Result<Self, CheckpointError> {
         Ok(Self {
             recovery_points: checkpoint::read_offsets(disk, path, RECOVERY_POINT_CHECKPOINT).await?,

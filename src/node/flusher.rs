@@ -72,12 +72,14 @@ struct Inner<T> {
     count: Semaphore,
 }
 
-impl<T: Flushable> FlushQueue<T> {
+impl<T> Default for FlushQueue<T> {
     /// An empty queue.
-    pub fn new() -> Self {
+    fn default() -> Self {
         Self { inner: Arc::new(Inner { waiting: Mutex::new(VecDeque::new()), count: Semaphore::new(0) }) }
     }
+}
 
+impl<T: Flushable> FlushQueue<T> {
     /// Puts a flushable to the end. To be called when [`FlushState::want`] says so, and only then.
     pub fn push(&self, flushable: Arc<T>) {
         self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(flushable);

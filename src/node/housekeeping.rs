@@ -44,7 +44,8 @@ pub struct Housekeeping {
 
 enum Chore {
     CheckpointLogStarts(oneshot::Sender<()>),
-    RemoveLater(Vec<PathBuf>),
+    /// Takes deleted partitions out of the checkpoints, and removes their directories after a while.
+    TakeLeave(Vec<PathBuf>, oneshot::Sender<()>),
     /// Writes every checkpoint once more and ends the task.
     Finish(oneshot::Sender<()>),
 }
@@ -62,11 +63,17 @@ impl Housekeeping {
         sent.is_ok() && outcome.await.is_ok()
     }
 
-    /// Removes directories after a while.
-    pub(super) async fn remove_later(&self, paths: Vec<PathBuf>) {
-        if !paths.is_empty() {
-            // At shutdown nobody removes them: the next start does.
-            let _ = self.chores.send(Chore::RemoveLater(paths)).await;
+    /// Removes the directories of deleted partitions after a while. When it returns, the checkpoints name them
+    /// no more: a topic that is created under the same name must not be taken for damaged, should the node
+    /// crash, because it is shorter than the one before.
+    pub(super) async fn take_leave(&self, paths: Vec<PathBuf>) {
+        if paths.is_empty() {
+            return;
+        }
+        let (done, outcome) = oneshot::channel();
+        // At shutdown nobody does it: the next start will.
+        if self.chores.send(Chore::TakeLeave(paths, done)).await.is_ok() {
+            let _ = outcome.await;
         }
     }
 
@@ -82,6 +89,9 @@ impl Housekeeping {
 /// What the task works off.
 pub(super) struct ChoreQueue(mpsc::Receiver<Chore>);
 
+/// What checkpoint files hold, by directory and name.
+pub(super) type Written = BTreeMap<(PathBuf, &'static str), BTreeMap<TopicPartition, Offset>>;
+
 /// The task's own.
 pub(super) struct Housekeeper<E: Env> {
     pub(super) env: E,
@@ -91,7 +101,7 @@ pub(super) struct Housekeeper<E: Env> {
     /// The directory of the metadata log, and how far that is durable.
     pub(super) metadata_log: (Arc<LogDirectory>, Arc<AtomicI64>),
     /// What each checkpoint file holds, by directory and name.
-    pub(super) written: BTreeMap<(PathBuf, &'static str), BTreeMap<TopicPartition, Offset>>,
+    pub(super) written: Written,
     pub(super) queue: ChoreQueue,
 }
 
@@ -126,13 +136,15 @@ impl<E: Env> Housekeeper<E> {
         loop {
             let clock = self.env.clock().clone();
             match clock.timeout_at(schedule.next(), self.queue.0.recv()).await {
-                None => self.work(&mut schedule).await,
+                None => {}
                 Some(Some(Chore::CheckpointLogStarts(done))) => {
                     if self.checkpoint(LOG_START_CHECKPOINT, log_start).await {
                         let _ = done.send(());
                     }
                 }
-                Some(Some(Chore::RemoveLater(paths))) => {
+                Some(Some(Chore::TakeLeave(paths, done))) => {
+                    self.checkpoint_all().await;
+                    let _ = done.send(());
                     let at = self.env.clock().now() + DIRECTORY_DELETE_DELAY;
                     schedule.removals.extend(paths.into_iter().map(|path| (at, Removal::Directory(path))));
                 }
@@ -143,6 +155,8 @@ impl<E: Env> Housekeeper<E> {
                 }
                 Some(None) => return,
             }
+            // However many chores come.
+            self.work(&mut schedule).await;
         }
     }
 
@@ -175,7 +189,8 @@ impl<E: Env> Housekeeper<E> {
         }
     }
 
-    async fn checkpoint_all(&mut self) {
+    /// Writes every checkpoint that is not as it should be.
+    pub(super) async fn checkpoint_all(&mut self) {
         self.checkpoint(HIGH_WATERMARK_CHECKPOINT, high_watermark).await;
         self.checkpoint(RECOVERY_POINT_CHECKPOINT, recovery_point).await;
         self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
@@ -231,7 +246,7 @@ impl<E: Env> Housekeeper<E> {
     async fn retain(&mut self, schedule: &mut Schedule<E::Disk>) {
         let replicas = Arc::clone(&self.metadata.current().replicas);
         let mut retirements = Vec::new();
-        for replica in replicas.values() {
+        for replica in replicas.values().filter(|replica| replica.directory().is_online()) {
             let now = self.env.clock().wall();
             if let Some(rolled) = replica.roll_for_retention(now) {
                 // Whether it was rolled shows in what can be retired now.
@@ -246,10 +261,13 @@ impl<E: Env> Housekeeper<E> {
         }
         // The log start is durable before the first file goes: else a crash would leave a log that begins with
         // records that were deleted on purpose.
-        if !self.checkpoint(LOG_START_CHECKPOINT, log_start).await {
-            return;
-        }
+        self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
         for (replica, retirement) in retirements {
+            let Some(_files) = replica.use_files().await else { continue };
+            // A checkpoint that could not be written has taken its directory offline.
+            if !replica.directory().is_online() {
+                continue;
+            }
             let delay = Duration::from_millis(replica.config().file_delete_delay_ms);
             match retirement.run().await {
                 Ok(retired) => {

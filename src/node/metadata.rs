@@ -46,13 +46,19 @@ pub(super) type Command = Box<dyn FnOnce(&Controller, &mut Rng, Offset) -> Under
 /// A decision whose response is sent once its records are committed and published.
 pub(super) struct Undertaking {
     pub(super) records: Vec<MetadataRecord>,
-    pub(super) done: Box<dyn FnOnce() + Send>,
+    pub(super) done: Box<dyn FnOnce(Result<(), NotDecided>) + Send>,
 }
 
-/// The controller is gone: the node is stopping.
+/// Why there is no decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the controller is shutting down")]
-pub struct ControllerGone;
+pub enum NotDecided {
+    /// The controller is gone: the node is stopping. Whether the decision took effect is unknown.
+    #[error("the controller is shutting down")]
+    Gone,
+    /// Its records do not fit into one batch. Nothing has changed.
+    #[error("the request asks for more changes than fit into one batch of metadata")]
+    TooLarge,
+}
 
 /// Requests that may wait for the controller.
 const COMMANDS_MAX: usize = 1024;
@@ -80,22 +86,22 @@ impl<E: Env> Metadata<E> {
     ///
     /// # Errors
     ///
-    /// [`ControllerGone`]: whether the decision took effect is then unknown.
+    /// [`NotDecided`].
     pub async fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&Controller, &mut Rng, Offset) -> Decision<R> + Send + 'static,
-    ) -> Result<R, ControllerGone> {
+    ) -> Result<R, NotDecided> {
         let (sender, response) = oneshot::channel();
         let command: Command = Box::new(move |controller, rng, next_offset| {
             let Decision { records, response, .. } = decide(controller, rng, next_offset);
-            let done = Box::new(move || {
+            let done = Box::new(move |committed: Result<(), NotDecided>| {
                 // Whoever asked may have gone.
-                let _ = sender.send(response);
+                let _ = sender.send(committed.map(|()| response));
             });
             Undertaking { records, done }
         });
-        self.commands.send(command).await.map_err(|_| ControllerGone)?;
-        response.await.map_err(|_| ControllerGone)
+        self.commands.send(command).await.map_err(|_| NotDecided::Gone)?;
+        response.await.unwrap_or(Err(NotDecided::Gone))
     }
 }
 

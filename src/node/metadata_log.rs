@@ -96,6 +96,22 @@ pub enum MetadataLogError {
     Encode(#[from] EncodeError),
 }
 
+/// Whether records surely fit into one batch. What a decision costs depends on the request, whose sender must
+/// not be able to stop the node.
+pub(super) fn fits(records: &[MetadataRecord]) -> bool {
+    let size = |record: &MetadataRecord| {
+        record.encode().map_or(usize::MAX, |value| value.len() + RECORD_OVERHEAD_MAX)
+    };
+    records.iter().fold(BATCH_OVERHEAD, |sum: usize, record| sum.saturating_add(size(record)))
+        <= BATCH_BYTES_MAX
+}
+
+/// More than a record needs besides its value.
+const RECORD_OVERHEAD_MAX: usize = 32;
+
+/// What a batch needs besides its records.
+const BATCH_OVERHEAD: usize = HEADER_LEN;
+
 impl<E: Env> MetadataLog<E> {
     /// Opens and leads the log, and replays all of it into `controller`.
     pub(super) async fn open(
@@ -154,7 +170,7 @@ impl<E: Env> MetadataLog<E> {
             self.builder.add(&NewRecord { timestamp, key: None, value: Some(&value), headers: &[] });
         }
         let size = self.builder.size_in_bytes();
-        assert!(size <= BATCH_BYTES_MAX, "a decision of {size} bytes: requests are limited far below");
+        assert!(size <= BATCH_BYTES_MAX, "a decision of {size} bytes was not looked at before");
         let options = BatchOptions { base_offset, leader_epoch: epoch, ..BatchOptions::default() };
         self.append_batch(&options).await?;
         for (offset, record) in (base_offset.0..).map(Offset).zip(records) {

@@ -63,6 +63,8 @@ pub struct Node<E: Env> {
     controller: E::Task,
     stop_controller: oneshot::Sender<()>,
     failures: mpsc::Receiver<NodeFailure>,
+    /// A failure was told already.
+    has_failed: bool,
     /// Held until everything else is done.
     locks: Vec<<E::Disk as Disk>::Lock>,
 }
@@ -114,7 +116,10 @@ impl<E: Env> Node<E> {
     /// Waits until the node cannot go on. Cancel-safe.
     pub async fn failed(&mut self) -> NodeFailure {
         match self.failures.recv().await {
-            Some(failure) => failure,
+            Some(failure) => {
+                self.has_failed = true;
+                failure
+            }
             None => std::future::pending().await,
         }
     }
@@ -134,8 +139,11 @@ impl<E: Env> Node<E> {
         let _ = self.stop_controller.send(());
         self.controller.join().await;
         let mut failure = self.failures.try_recv().ok();
+        let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);
-        let closing: Vec<_> = replicas.values().cloned().collect();
+        // Of what lies in a directory that has failed nobody knows anything.
+        let online = replicas.values().filter(|replica| replica.directory().is_online());
+        let closing: Vec<_> = online.cloned().collect();
         let close = |replica: Arc<replica::Replica<E>>| async move {
             let outcome = replica.close().await;
             outcome.map_err(|error| (Arc::clone(replica.directory()), format!("{}: {error}", replica.name())))
@@ -150,8 +158,8 @@ impl<E: Env> Node<E> {
         self.housekeeper.join().await;
         drop(self.workers);
         drop(self.supervisor);
-        if failure.is_none() {
-            failure = mark_clean(&self.env, &self.directories, self.broker_epoch).await.err();
+        if !has_failed && let Err(error) = mark_clean(&self.env, &self.directories, self.broker_epoch).await {
+            failure.get_or_insert(error);
         }
         drop(self.locks);
         failure.map_or(Ok(()), Err)

@@ -79,7 +79,10 @@ impl<E: Env> Preparation<E> {
 
 impl<E: Env> Flushable for Preparation<E> {
     async fn flush(self: &Arc<Self>) -> bool {
-        if let Err(failure) = self.run().await {
+        // The appends that wait for the files of a deleted topic hear of it when they try again.
+        if let Some(_files) = self.replica.use_files().await
+            && let Err(failure) = self.run().await
+        {
             self.replica.fail_log(failure);
         }
         let waiting = std::mem::take(&mut self.replica.lock().preparing);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
 use super::ReplicaSnapshot;
 use super::directories::LogDirectory;
@@ -34,6 +34,9 @@ use crate::wire::validate::Validated;
 /// The most who may wait for one position of one partition: more than all connections can have in flight.
 const WAITERS_MAX: usize = 1 << 20;
 
+/// Who may work on a replica's files by their names at once: a sync, a preparation and retention.
+const FILE_USERS: u32 = 3;
+
 /// One replica of one partition, with its log.
 pub struct Replica<E: Env> {
     env: E,
@@ -43,6 +46,9 @@ pub struct Replica<E: Env> {
     path: PathBuf,
     directory: Arc<LogDirectory>,
     queues: Queues<E>,
+    /// A permit for each who works on the files by their names; closed once the replica is deleted, since the
+    /// names may then be another replica's.
+    files: Semaphore,
     state: Mutex<State<E>>,
 }
 
@@ -187,7 +193,8 @@ impl<E: Env> Replica<E> {
             roll_wanted: false,
             preparing: Vec::new(),
         };
-        Arc::new(Self { env, key, name, path, directory, queues, state: Mutex::new(state) })
+        let files = Semaphore::new(FILE_USERS as usize);
+        Arc::new(Self { env, key, name, path, directory, queues, files, state: Mutex::new(state) })
     }
 
     /// The partition, by its topic's id.
@@ -302,7 +309,14 @@ impl<E: Env> Replica<E> {
         batch: &Validated,
         acks: Acks,
     ) -> Result<Result<Receipt, oneshot::Receiver<()>>, AppendRefusal> {
+        // A replica that was opened while its directory failed has not been told.
+        if !self.directory.is_online() {
+            return Err(AppendRefusal::Storage);
+        }
         let mut state = self.lock();
+        if !state.acks.has_room() {
+            return Err(AppendRefusal::Crowded);
+        }
         let (base_offset, leader_epoch) = match state.partition.prepare_append(&batch.header, acks)? {
             Prepared::Append { base_offset, leader_epoch } => (base_offset, leader_epoch),
             Prepared::Duplicate { base_offset, log_append_time, wait_for } => {
@@ -499,8 +513,21 @@ impl<E: Env> Replica<E> {
         fail_all(state, AckFailure::Storage)
     }
 
+    /// Leave to work on the files by their names, for as long as it is held; `None` once they are deleted.
+    pub(super) async fn use_files(&self) -> Option<SemaphorePermit<'_>> {
+        self.files.acquire().await.ok()
+    }
+
     /// Takes the replica out of use because its topic is deleted: whoever waits hears that nobody leads here.
-    pub(super) fn close_for_deletion(&self) {
+    /// When it returns, nobody works on the files any more, and nobody will.
+    pub(super) async fn close_for_deletion(&self) {
+        self.refuse_all();
+        let users = self.files.acquire_many(FILE_USERS).await;
+        assert!(users.is_ok(), "a replica is deleted once");
+        self.files.close();
+    }
+
+    fn refuse_all(&self) {
         let mut state = self.lock();
         state.partition.fail_storage();
         let released = fail_all(&mut state, AckFailure::NotLeader);
@@ -514,6 +541,8 @@ impl<E: Env> Replica<E> {
     ///
     /// Why it is not. The directory must then not be marked as left cleanly.
     pub(super) async fn close(&self) -> Result<(), LogError> {
+        // A roll under way ends first: a log in the middle of one cannot be closed.
+        let Ok(_users) = self.files.acquire_many(FILE_USERS).await else { return Ok(()) };
         let (plan, producers, end) = {
             let mut state = self.lock();
             let plan = state.log.close()?;
@@ -586,6 +615,7 @@ impl<E: Env> Replica<E> {
 
 impl<E: Env> Flushable for Replica<E> {
     async fn flush(self: &Arc<Self>) -> bool {
+        let Some(_files) = self.use_files().await else { return false };
         let (plan, leader_epoch) = {
             let mut state = self.lock();
             state.flush.begin();

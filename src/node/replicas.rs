@@ -166,7 +166,7 @@ impl<E: Env> Replicas<E> {
         for topic in gone {
             for &index in topic.partitions.keys() {
                 if let Some(replica) = replicas.remove(&PartitionKey { topic_id: topic.id, index }) {
-                    put_away.push(self.delete(&replica).await?);
+                    put_away.extend(self.delete(&replica).await?);
                 }
             }
         }
@@ -352,11 +352,15 @@ impl<E: Env> Replicas<E> {
         Ok((ProducerTable::default(), log.log_start()))
     }
 
-    /// Takes a replica's files out of use: the directory is renamed, to be removed later.
-    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<PathBuf, DiskError> {
-        replica.close_for_deletion();
-        let unique = self.unique(replica.key());
-        self.rename(replica.directory(), replica.name(), replica.name().deleted_directory_name(unique)).await
+    /// Takes a replica's files out of use: the directory is renamed, to be removed later. Where the log
+    /// directory has failed, that is left to the next start, which puts aside what the metadata does not know.
+    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<Option<PathBuf>, DiskError> {
+        replica.close_for_deletion().await;
+        if !replica.directory().is_online() {
+            return Ok(None);
+        }
+        let new_name = replica.name().deleted_directory_name(self.unique(replica.key()));
+        self.rename(replica.directory(), replica.name(), new_name).await.map(Some)
     }
 
     async fn put_aside(

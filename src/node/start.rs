@@ -16,7 +16,7 @@ use super::connection::ConnectionConfig;
 use super::controller_task::{ControllerFailure, ControllerTask};
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
 use super::flusher::FlushQueue;
-use super::housekeeping::{Housekeeper, Housekeeping, metadata_partition};
+use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
 use super::listener::{Listener, ListenerConfig};
 use super::metadata::{Metadata, Published};
 use super::metadata_log::{MetadataLog, MetadataLogError, MetadataLogHints};
@@ -29,7 +29,7 @@ use crate::config::server::ServerConfig;
 use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
 use crate::controller::image::{Endpoint, Image};
 use crate::controller::{Controller, Decision, Refusal, Settings};
-use crate::env::{Env, Listener as _, Network, NetworkError, Purpose, Rng};
+use crate::env::{Disk, Env, Listener as _, Network, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::VoterKey;
 use crate::types::{BrokerEpoch, Offset, Uuid};
@@ -131,7 +131,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let mut log = open_metadata(&env, &config, &found, &mut controller).await?;
     commit(&mut log, &mut controller, |controller, _| controller.activate()).await?;
 
-    let queues = Queues { flushes: FlushQueue::new(), preparations: FlushQueue::new() };
+    let queues = Queues { flushes: FlushQueue::default(), preparations: FlushQueue::default() };
     let data: Vec<Arc<LogDirectory>> = found
         .iter()
         .filter(|found| config.log_dirs.iter().any(|path| path == found.directory.path()))
@@ -160,15 +160,17 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let (housekeeping, chores) = Housekeeping::new();
     let metadata_directory = metadata_directory(&config, &found);
-    let housekeeper = Housekeeper {
+    let mut housekeeper = Housekeeper {
         env: env.clone(),
         config: Arc::clone(&config),
         metadata: metadata.clone(),
         directories: found.iter().map(|found| Arc::clone(&found.directory)).collect(),
         metadata_log: (Arc::clone(&metadata_directory), log.durable_end()),
-        written: Default::default(),
+        written: written(&found),
         queue: chores,
     };
+    // What is left of partitions that are gone must not be taken for theirs who come under the same name.
+    housekeeper.checkpoint_all().await;
     let (failed, failures) = mpsc::channel(4);
     let (stop_controller, stop) = oneshot::channel();
     let task = ControllerTask {
@@ -204,6 +206,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         controller: env.spawn("controller", supervise_controller(task, failed)),
         stop_controller,
         failures,
+        has_failed: false,
         locks: found.into_iter().map(|found| found.lock).collect(),
         env,
     })
@@ -248,6 +251,15 @@ async fn open_metadata<E: Env>(
         ..LogConfig::default()
     };
     MetadataLog::open(env.clone(), &directory, own, log_config, hints, controller).await
+}
+
+/// What the checkpoint files hold, by directory and name.
+fn written<D: Disk>(found: &[FoundDirectory<D>]) -> Written {
+    let files = |found: &FoundDirectory<D>| {
+        let path = found.directory.path().to_owned();
+        found.checkpoints.files().map(|(name, content)| ((path.clone(), name), content.clone()))
+    };
+    found.iter().flat_map(files).collect()
 }
 
 /// Makes one decision of the controller and commits it, before there is a task that does.
@@ -402,7 +414,7 @@ impl<E: Env> Supervisor<E> {
             let last = !self.data.iter().any(|directory| directory.is_online());
             if last || self.metadata_directory.id() == failure.id {
                 // Whoever owns the node stops it; until then there is nothing more to do.
-                let _ = self.failed.send(failure.into()).await;
+                let _ = self.failed.try_send(failure.into());
             }
         }
     }

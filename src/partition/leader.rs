@@ -98,6 +98,9 @@ pub enum AppendRefusal {
     /// The log had an IO error.
     #[error("the log of this replica has failed")]
     Storage,
+    /// As many wait for acknowledgements as may.
+    #[error("too many records wait to be acknowledged")]
+    Crowded,
     /// acks=all, and too few replicas are in sync (R6).
     #[error("{isr} replicas are in sync, min.insync.replicas asks for {min_isr}")]
     NotEnoughReplicas {
@@ -128,6 +131,8 @@ impl AppendRefusal {
         match self {
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::Storage => ErrorCode::KafkaStorageError,
+            // What tells a producer to wait and send it again.
+            Self::Crowded => ErrorCode::RequestTimedOut,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             Self::Sequence(error) => error.error_code(),
             Self::InvalidOffsets(_) => ErrorCode::InvalidRecord,

@@ -1,0 +1,150 @@
+//! What a node keeps when it stops and when it crashes, and when it refuses to start.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[path = "support/node.rs"]
+mod node;
+
+use std::fs;
+
+use node::{TestNode, append, batch, call, config, numbered, produce_request};
+use ottla::env::tokio::TokioEnv;
+use ottla::env::{Clock as _, Env as _};
+use ottla::types::Offset;
+use ottla::wire::messages::metadata::MetadataRequest;
+
+async fn stop(node: TestNode, cleanly: bool) {
+    if cleanly {
+        node.shutdown().await;
+    } else {
+        node.crash();
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_once_after_any_stop() {
+    for cleanly in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let node = TestNode::start(dir.path()).await;
+        node.create("t", 1, &[]).await;
+        let connection = node.connect().await;
+        let mut offsets = Vec::new();
+        for number in 0..7 {
+            offsets.push(append(&connection, "t", numbered(&["a", "b"], 77, 2 * number)).await);
+        }
+        assert_eq!(offsets, [0, 2, 4, 6, 8, 10, 12]);
+        stop(node, cleanly).await;
+
+        let node = TestNode::start(dir.path()).await;
+        let connection = node.connect().await;
+        for number in 2..7 {
+            let again = append(&connection, "t", numbered(&["a", "b"], 77, 2 * number)).await;
+            assert_eq!(again, i64::from(2 * number), "cleanly: {cleanly}");
+        }
+        assert_eq!(append(&connection, "t", numbered(&["c"], 77, 14)).await, 14);
+        let values: Vec<_> = node.read("t").await.into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values.concat(), b"abababababababc");
+    }
+}
+
+#[tokio::test]
+async fn a_topic_under_an_old_name_is_a_new_topic_even_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    node.create("t", 1, &[]).await;
+    let connection = node.connect().await;
+    for _ in 0..10 {
+        append(&connection, "t", batch(&["old", "old"])).await;
+    }
+    assert_eq!(node.admin().delete_records("t", 0, Some(Offset(15))).await.unwrap(), Offset(15));
+    // All checkpoints speak of the old topic now.
+    node.shutdown().await;
+
+    let node = TestNode::start(dir.path()).await;
+    node.admin().delete_topics(&["t".to_owned()]).await.unwrap();
+    node.create("t", 1, &[]).await;
+    assert_eq!(append(&node.connect().await, "t", batch(&["new"])).await, 0);
+    node.crash();
+
+    let node = TestNode::start(dir.path()).await;
+    assert_eq!(node.read("t").await, [(0, "new".into())]);
+    let names =
+        fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.ends_with("-delete")), "the next start removes what is left");
+}
+
+#[tokio::test]
+async fn a_topic_can_be_deleted_while_its_log_is_at_work() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    let connection = node.connect().await;
+    let deadline = connection.env().clock().now() + node::PATIENCE;
+    let mut admin = node.admin();
+    let large = "x".repeat(200_000);
+    for round in 0..15 {
+        node.create("t", 2, &[("segment.bytes", "1048576")]).await;
+        // First syncs, first epochs and rolls are under way when the topic goes.
+        let batches = || (0..2).map(|index| ("t", index, batch(&[&large]))).collect();
+        let calls: Vec<_> = (0..round)
+            .map(|_| connection.start(&produce_request(-1, batches()), 12, deadline).unwrap())
+            .collect();
+        let deleted = admin.delete_topics(&["t".to_owned()]).await.unwrap();
+        assert!(deleted.iter().all(|(_, outcome)| outcome.is_ok()), "{deleted:?}");
+        for call in calls {
+            call.wait().await.unwrap();
+        }
+    }
+    node.create("t", 1, &[]).await;
+    assert_eq!(append(&connection, "t", batch(&["last"])).await, 0);
+    node.shutdown().await;
+    let node = TestNode::start(dir.path()).await;
+    assert_eq!(node.read("t").await, [(0, "last".into())]);
+}
+
+#[tokio::test]
+async fn deleted_records_stay_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    node.create("t", 1, &[]).await;
+    append(&node.connect().await, "t", batch(&["0", "1", "2", "3", "4"])).await;
+    assert_eq!(node.admin().delete_records("t", 0, Some(Offset(3))).await.unwrap(), Offset(3));
+    node.crash();
+    for cleanly in [false, true, false] {
+        let node = TestNode::start(dir.path()).await;
+        assert_eq!(node.read("t").await, [(3, "3".into()), (4, "4".into())]);
+        stop(node, cleanly).await;
+    }
+}
+
+#[tokio::test]
+async fn damage_below_the_recovery_point_keeps_the_node_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    node.create("t", 1, &[]).await;
+    let connection = node.connect().await;
+    for value in ["one", "two", "three"] {
+        append(&connection, "t", batch(&[value])).await;
+    }
+    node.shutdown().await;
+    TestNode::start(dir.path()).await.crash();
+    let file = dir.path().join("t-0/00000000000000000000.log");
+    let mut bytes = fs::read(&file).unwrap();
+    let second = bytes.len() / 3 + 65;
+    bytes[second] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let Err(error) = TestNode::try_start(config(dir.path(), &[])).await else { panic!("it started") };
+    assert!(error.contains(file.to_str().unwrap()) && error.contains("offset 1"), "{error}");
+}
+
+#[tokio::test]
+async fn a_directory_has_one_node_and_must_be_formatted() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    let Err(error) = TestNode::try_start(config(dir.path(), &[])).await else { panic!("it started") };
+    assert!(error.contains("is in use by another process"), "{error}");
+    assert_eq!(call(&node.connect().await, &MetadataRequest::default()).await.brokers.len(), 1);
+
+    let empty = tempfile::tempdir().unwrap();
+    let env = TokioEnv::new().unwrap();
+    let Err(error) = ottla::node::start(env, config(empty.path(), &[])).await else { panic!("it started") };
+    assert!(error.to_string().contains("run `ottla storage format -t CLUSTER_ID -c FILE`"), "{error}");
+}
