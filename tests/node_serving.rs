@@ -121,7 +121,7 @@ async fn a_fetch_waits_for_data_and_no_longer_than_it_says() {
     let (_dir, node) = started(&[]).await;
     node.create("t", 1, &[]).await;
     let (reader, writer) = (node.connect().await, node.connect().await);
-    let clock = reader.env().clock().clone();
+    let clock = *reader.env().clock();
     let begun = clock.now();
     assert_eq!(sizes(&call(&reader, &fetch(&[0], 300)).await), [(0, 0)]);
     assert!(clock.now() >= begun + Duration::from_millis(290), "it returned early");

@@ -252,7 +252,8 @@ fn in_room(path: &str, room: &str) -> bool {
 
 /// The lines of a file that are code, up to its unit tests: comments may speak of anything.
 fn code(file: &Source) -> impl Iterator<Item = (usize, &str)> {
-    let is_test = file.path.ends_with("/tests.rs") || file.path.contains("/tests/") || file.path.contains("/test_");
+    let is_test =
+        file.path.ends_with("/tests.rs") || file.path.contains("/tests/") || file.path.contains("/test_");
     let text = if is_test { "" } else { file.text.as_str() };
     text.lines()
         .take_while(|line| !line.starts_with("#[cfg(test)]"))

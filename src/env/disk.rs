@@ -58,6 +58,7 @@ pub trait Disk: Clone + Send + Sync + 'static {
 }
 
 /// An open file. Its positions and lengths are in bytes.
+#[expect(clippy::len_without_is_empty, reason = "a length that has to be asked for is no collection's")]
 pub trait File: Clone + Send + Sync + 'static {
     /// Writes all buffers, one after the other, beginning at `offset`. A plain call: it returns when the
     /// bytes are visible (1). Writing past the end extends the file, a hole reads as zeros.

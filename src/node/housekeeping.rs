@@ -138,9 +138,9 @@ impl<E: Env> Housekeeper<E> {
             match clock.timeout_at(schedule.next(), self.queue.0.recv()).await {
                 None => {}
                 Some(Some(Chore::CheckpointLogStarts(done))) => {
-                    if self.checkpoint(LOG_START_CHECKPOINT, log_start).await {
-                        let _ = done.send(());
-                    }
+                    let written = self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
+                    // Dropped unsent, it says that the checkpoint is not there.
+                    let _ = written.then(|| done.send(()));
                 }
                 Some(Some(Chore::TakeLeave(paths, done))) => {
                     self.checkpoint_all().await;

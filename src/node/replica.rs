@@ -140,11 +140,14 @@ impl AckFailure {
     }
 }
 
+/// What whoever waits for an acknowledgement is told.
+type AckOutcome = Result<(), AckFailure>;
+
 /// Those whom a step releases; told once the lock is free.
 #[must_use = "they wait"]
 #[derive(Default)]
 struct Released {
-    acks: Vec<(oneshot::Sender<Result<(), AckFailure>>, Result<(), AckFailure>)>,
+    acks: Vec<(oneshot::Sender<AckOutcome>, AckOutcome)>,
     readers: Vec<Arc<Notify>>,
 }
 

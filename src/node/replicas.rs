@@ -322,17 +322,14 @@ impl<E: Env> Replicas<E> {
             })?;
         let (mut producers, from) = self.latest_snapshot(log).await?;
         let view = log.view();
-        let folded = std::sync::Mutex::new((&mut epochs, &mut producers));
         view.for_each_header(from, |header| {
-            let mut folded = folded.lock().expect("nothing panics under this lock");
-            folded.0.fold(header);
+            epochs.fold(header);
             // The batch that contains the snapshot's offset may begin before it: it is in the snapshot.
             if header.base_offset >= from {
-                folded.1.fold(header);
+                producers.fold(header);
             }
         })
         .await?;
-        drop(folded);
         Ok((epochs, producers))
     }
 

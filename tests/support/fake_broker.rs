@@ -243,7 +243,7 @@ impl State {
                 PartitionProduceResponse {
                     index: data.index,
                     base_offset: outcome.unwrap_or(-1),
-                    error_code: outcome.err().unwrap_or_default().code(),
+                    error_code: outcome.err().unwrap_or(ErrorCode::None).code(),
                     ..Default::default()
                 }
             });
