@@ -1,11 +1,13 @@
-//! The command line: `cargo sim run|sweep|meta|replay|shrink|explain|golden`.
+//! The command line: `cargo sim run|sweep|meta|replay|shrink|explain|golden|mutants`.
 
 mod meta;
+mod mutants;
 mod print;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -79,6 +81,11 @@ enum Command {
         #[arg(long, default_value = "sim/golden.toml")]
         file: PathBuf,
     },
+    /// Plants a bug and shows that a scenario catches it; without a name, says which bugs there are.
+    Mutants {
+        /// Which bug.
+        name: Option<String>,
+    },
     /// Writes the whole trace of every seed to the standard output, for `meta` to compare.
     #[command(hide = true)]
     Trace {
@@ -116,6 +123,9 @@ struct SweepArgs {
     /// Every n-th seed alone, beginning with the i-th: `i/n`, from 1/n to n/n.
     #[arg(long, value_parser = shard)]
     shard: Option<(u64, u64)>,
+    /// Begins no further seed once one has failed.
+    #[arg(long)]
+    until_failure: bool,
     /// Where failure files go.
     #[arg(long, default_value = "target/failures")]
     failures: PathBuf,
@@ -189,6 +199,13 @@ fn carry_out(cli: &Cli, play: Play) -> Result<(), Ended> {
         Command::Shrink { file, out } => shrink_file(file, out.as_deref(), play),
         Command::Explain(args) => explain(cli, args, play),
         Command::Golden { bless, file } => golden(&cli.choose(None)?, *bless, file, play),
+        Command::Mutants { name: None } => Ok(mutants::list(&cli.scenarios)?),
+        Command::Mutants { name: Some(name) } => {
+            mutants::catch(&cli.scenarios, name).map_err(|ended| match ended {
+                mutants::Ended::Usage(message) => Ended::Usage(message),
+                mutants::Ended::Survived => Ended::Failed(FailureKind::Safety),
+            })
+        }
         Command::Trace { seeds, scenario } => {
             Ok(meta::write_traces(&cli.choose(scenario.as_deref())?, seeds, play)?)
         }
@@ -224,7 +241,9 @@ fn sweep(scenarios: &[Scenario], args: &SweepArgs, play: Play) -> Result<(), End
     let (shard, shards) = args.shard.unwrap_or((1, 1));
     let range = args.seeds.clone().unwrap_or(0..u64::MAX);
     let total = range.clone().skip(shard as usize - 1).step_by(shards as usize).size_hint();
-    let mut seeds = range.skip(shard as usize - 1).step_by(shards as usize);
+    let seeds = range.skip(shard as usize - 1).step_by(shards as usize);
+    let enough = AtomicBool::new(false);
+    let mut seeds = seeds.take_while(|_| !enough.load(Ordering::Relaxed));
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let bar = match args.for_seconds {
         Some(_) => ProgressBar::new_spinner(),
@@ -245,6 +264,7 @@ fn sweep(scenarios: &[Scenario], args: &SweepArgs, play: Play) -> Result<(), End
         |plan| play(plan, Keep::Nothing),
         |plan, report, verdict| {
             if let Verdict::Failed(kind) = verdict {
+                enough.store(args.until_failure, Ordering::Relaxed);
                 worst = worst.map_or(Some(kind), |worst: FailureKind| Some(worst.min(kind)));
                 bar.suspend(|| keep_failure(plan, report, &args.failures));
             }
