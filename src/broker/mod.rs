@@ -38,11 +38,11 @@ use bytes::Bytes;
 
 use self::fetch_sessions::SessionCache;
 use self::producer_ids::ProducerIds;
+use crate::buffers::BufferPool;
 use crate::config::server::ServerConfig;
 use crate::controller::image::Image;
 use crate::env::{Env, Purpose};
 use crate::node::budget::Budget;
-use crate::log::BufferPool;
 use crate::node::context::RequestContext;
 use crate::node::housekeeping::Housekeeping;
 use crate::node::metadata::Metadata;
@@ -94,7 +94,7 @@ pub struct Shared<E: Env> {
     pub housekeeping: Housekeeping,
     /// Memory for responses.
     pub responses: Budget,
-    /// Buffers for reads.
+    /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
@@ -130,8 +130,13 @@ pub struct BrokerParts<E: Env> {
 impl<E: Env> Broker<E> {
     /// A broker that has answered nothing yet.
     pub fn new(parts: BrokerParts<E>) -> Self {
-        let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } = parts;
-        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: broker_epoch.0 as u64 });
+        let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } =
+            parts;
+        let rng = env.rng(Purpose {
+            subsystem: "broker",
+            what: "fetch-session-id",
+            instance: broker_epoch.0 as u64,
+        });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
         let shared = Shared {
             env,
@@ -157,7 +162,8 @@ impl<E: Env> Broker<E> {
     /// Host, port and rack of a broker, as a client on this listener is told them.
     fn endpoint_of(&self, image: &Image, id: BrokerId, context: &RequestContext) -> Option<Address> {
         let broker = image.broker(id)?;
-        let endpoint = broker.endpoints.iter().find(|endpoint| endpoint.name == *context.connection.listener)?;
+        let endpoint =
+            broker.endpoints.iter().find(|endpoint| endpoint.name == *context.connection.listener)?;
         Some((endpoint.host.clone(), i32::from(endpoint.port), broker.rack.clone()))
     }
 
@@ -214,9 +220,13 @@ impl<E: Env> Service for Broker<E> {
             ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
             ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,
             ApiKey::CreatePartitions => self.answer(request, k37_create_partitions::handle).await,
-            ApiKey::IncrementalAlterConfigs => self.answer(request, k44_incremental_alter_configs::handle).await,
+            ApiKey::IncrementalAlterConfigs => {
+                self.answer(request, k44_incremental_alter_configs::handle).await
+            }
             ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle).await,
-            ApiKey::DescribeTopicPartitions => self.answer(request, k75_describe_topic_partitions::handle).await,
+            ApiKey::DescribeTopicPartitions => {
+                self.answer(request, k75_describe_topic_partitions::handle).await
+            }
             _ => unreachable!("{key} is served and has no handler"),
         }
     }
@@ -249,7 +259,10 @@ fn decode<R: Request>(context: &RequestContext, body: &Bytes) -> Result<R, Decod
 
 /// What becomes of a connection that sends what cannot be read.
 fn malformed(context: &RequestContext, error: &DecodeError) -> Answer {
-    Answer::Close(format!("a malformed {} request, version {}: {error}", context.api_key, context.api_version))
+    Answer::Close(format!(
+        "a malformed {} request, version {}: {error}",
+        context.api_key, context.api_version
+    ))
 }
 
 /// Writes a response.
@@ -257,6 +270,8 @@ fn respond<R: Request>(context: &RequestContext, response: &R::Response) -> Answ
     match encode_response::<R>(context.api_version, context.correlation_id, response) {
         Ok(segments) => Answer::Respond(Response { segments, permit: None }),
         // Only a response too long for its own length fields: the client asked for more than a frame holds.
-        Err(error) => Answer::Close(format!("the response to {} cannot be written: {error}", context.api_key)),
+        Err(error) => {
+            Answer::Close(format!("the response to {} cannot be written: {error}", context.api_key))
+        }
     }
 }

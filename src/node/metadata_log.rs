@@ -8,11 +8,12 @@ use thiserror::Error;
 
 use super::directories::LogDirectory;
 use super::replicas::METADATA_DIRECTORY;
+use crate::buffers::BufferPool;
 use crate::controller::{Controller, ReplayError};
 use crate::env::{Clock, Disk, DiskError, Env};
 use crate::log::checkpoint::{self, CheckpointError, replace_file};
 use crate::log::{
-    BufferPool, Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits, StampedBatch,
+    Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits, StampedBatch,
 };
 use crate::partition::EpochCache;
 use crate::quorum::{Effect, ElectionState, EpochsExhausted, Input, Quorum, QuorumStateError, VoterKey};
@@ -171,7 +172,11 @@ impl<E: Env> MetadataLog<E> {
         Ok(())
     }
 
-    async fn carry_out(&mut self, effects: Vec<Effect>, controller: &mut Controller) -> Result<(), MetadataLogError> {
+    async fn carry_out(
+        &mut self,
+        effects: Vec<Effect>,
+        controller: &mut Controller,
+    ) -> Result<(), MetadataLogError> {
         let mut effects: std::collections::VecDeque<Effect> = effects.into();
         while let Some(effect) = effects.pop_front() {
             match effect {
@@ -205,7 +210,8 @@ impl<E: Env> MetadataLog<E> {
         let timestamp = self.env.clock().wall().0;
         let (key, value) = (record.control_type().key(), record.encode()?);
         self.builder.add(&NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] });
-        let options = BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
+        let options =
+            BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
         self.append_batch(&options).await?;
         controller.skip(base_offset, epoch);
         self.make_durable().await
@@ -267,7 +273,7 @@ async fn read_quorum_state<D: Disk>(
 async fn replay<D: Disk>(log: &Log<D>, controller: &mut Controller) -> Result<EpochCache, MetadataLogError> {
     // Every epoch begins with a record, so the log itself says where.
     let mut epochs = EpochCache::default();
-    let (view, pool, mut scratch) = (log.view(), BufferPool::new(1, REPLAY_READ_BYTES), Scratch::default());
+    let (view, pool, mut scratch) = (log.view(), BufferPool::new(REPLAY_READ_BYTES), Scratch::default());
     let limits = ReadLimits { max_bytes: REPLAY_READ_BYTES, upper: log.log_end(), at_least_one: true };
     let mut from = log.log_start();
     while from < log.log_end() {
@@ -296,7 +302,8 @@ fn replay_batch(
             continue;
         }
         let value = record.value.unwrap_or_default();
-        let decoded = MetadataRecord::decode(&value).map_err(|error: DecodeError| unreadable(offset, &error))?;
+        let decoded =
+            MetadataRecord::decode(&value).map_err(|error: DecodeError| unreadable(offset, &error))?;
         controller.replay(record.offset, epoch, &decoded)?;
     }
     Ok(())

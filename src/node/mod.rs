@@ -5,10 +5,9 @@
 //! Every task has an owner, in the end the [`Node`]; dropping that stops them all at once, like a crash.
 
 pub mod budget;
-pub mod buffers;
 pub mod connection;
-mod controller_task;
 pub mod context;
+mod controller_task;
 pub mod directories;
 pub mod flusher;
 mod frames;

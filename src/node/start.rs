@@ -11,7 +11,6 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::budget::Budget;
-use super::buffers::BufferPool;
 use super::connection::ConnectionConfig;
 use super::controller_task::{ControllerFailure, ControllerTask};
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
@@ -24,6 +23,7 @@ use super::replica::Queues;
 use super::replicas::{OpenReplicaError, Replicas};
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
+use crate::buffers::BufferPool;
 use crate::config::listeners::Listener as ListenerAddress;
 use crate::config::server::ServerConfig;
 use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
@@ -149,7 +149,8 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let sockets = bind(&env, &config).await?;
     let endpoints = endpoints::<E>(&config, &sockets);
-    let broker_epoch = register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
+    let broker_epoch =
+        register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
     let (metadata, commands) = Metadata::new();
     let image = Arc::new(controller.metadata().published().clone());
     // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
@@ -189,8 +190,9 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         failures: directory_failures,
         failed: failed.clone(),
     };
-    let broker = new_broker(&env, &config, cluster_id, broker_epoch, &metadata, &housekeeping);
-    let listeners = serve(&env, &config, &broker, sockets);
+    let buffers = BufferPool::new(BUFFERS_KEPT_BYTES);
+    let broker = new_broker(&env, &config, cluster_id, broker_epoch, &metadata, &housekeeping, &buffers);
+    let listeners = serve(&env, &config, &broker, sockets, buffers);
     Ok(Node {
         broker_epoch,
         listeners,
@@ -284,7 +286,8 @@ async fn register<E: Env>(
         log_dirs: data.iter().map(|directory| directory.id()).collect(),
     };
     let id = config.node_id;
-    let epoch = commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
+    let epoch =
+        commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
     commit(log, controller, |controller, _| controller.unfence_broker(id, epoch)).await??;
     Ok(epoch)
 }
@@ -338,6 +341,7 @@ fn new_broker<E: Env>(
     broker_epoch: BrokerEpoch,
     metadata: &Metadata<E>,
     housekeeping: &Housekeeping,
+    buffers: &BufferPool,
 ) -> Broker<E> {
     Broker::new(BrokerParts {
         env: env.clone(),
@@ -347,18 +351,24 @@ fn new_broker<E: Env>(
         metadata: metadata.clone(),
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
-        buffers: crate::log::BufferPool::new(32, 2 << 20),
+        buffers: buffers.clone(),
     })
 }
 
-fn serve<E: Env>(env: &E, config: &ServerConfig, broker: &Broker<E>, sockets: Vec<Socket<E>>) -> Vec<Listener<E>> {
+fn serve<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    broker: &Broker<E>,
+    sockets: Vec<Socket<E>>,
+    buffers: BufferPool,
+) -> Vec<Listener<E>> {
     let queued = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let budget = Budget::new("requests", queued.unwrap_or(BUDGET_BYTES).max(config.socket_request_max_bytes));
     let connection = ConnectionConfig {
         max_request_bytes: config.socket_request_max_bytes,
         max_idle: config.connections_max_idle.unwrap_or(NEVER),
         budget,
-        buffers: BufferPool::new(BUFFERS_KEPT_BYTES),
+        buffers,
     };
     let slots = Arc::new(Semaphore::new(config.max_connections.min(CONNECTIONS_MAX)));
     let ids = Arc::new(AtomicU64::new(0));
