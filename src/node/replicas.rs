@@ -12,10 +12,10 @@ use super::metadata::Published;
 use super::parallel;
 use super::preparation::from_file;
 use super::replica::{Opened, Queues, Replica};
+use crate::config::Texts;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
 use crate::controller::image::{Image, PartitionRegistration, TopicImage};
-use crate::config::Texts;
 use crate::env::{Clock, Disk, DiskError, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError};
 use crate::log::directory::{DirectoryName, TopicPartition};
@@ -142,7 +142,8 @@ impl<E: Env> Replicas<E> {
     }
 
     fn hints(&self, name: &TopicPartition, clean: bool, checkpoints: &Checkpoints) -> OpenHints {
-        let of = |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or(Offset::ZERO);
+        let of =
+            |offsets: &BTreeMap<TopicPartition, Offset>| offsets.get(name).copied().unwrap_or(Offset::ZERO);
         OpenHints {
             clean,
             recovery_point: of(&checkpoints.recovery_points),
@@ -269,20 +270,40 @@ impl<E: Env> Replicas<E> {
             let replicas = replicas.clone();
             async move { replicas.open(opening).await }
         };
-        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await.into_iter().collect()
+        let opened = parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await;
+        let opened = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.sync_names(&opened).await?;
+        Ok(opened)
+    }
+
+    /// Makes the names of new partition directories durable, once for all that are created together.
+    async fn sync_names(&self, opened: &[Arc<Replica<E>>]) -> Result<(), DiskError> {
+        for directory in &self.directories {
+            let is_new = |replica: &&Arc<Replica<E>>| {
+                Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
+            };
+            let new: Vec<_> = opened.iter().filter(is_new).collect();
+            if !new.is_empty() {
+                self.env.disk().sync_dir(directory.path()).await?;
+                new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
+            }
+        }
+        Ok(())
     }
 
     async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
         let Opening { key, name, directory, config, hints } = opening;
         let disk = self.env.disk();
         let path = directory.path().join(name.directory_name());
-        let (log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
+        let (mut log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
         if recovery.truncated_bytes > 0 {
             let bytes = recovery.truncated_bytes;
             tracing::info!(partition = %name, bytes, "cut off what was written but never made durable");
         }
         if checkpoint::read_topic_id(disk, &path).await? != Some(key.topic_id) {
             checkpoint::write_topic_id(disk, &path, key.topic_id).await?;
+            // Which synced the directory, and so the names of the log's own files.
+            log.directory_synced();
         }
         let (epochs, producers) = self.fold(&log).await?;
         let recovered = Recovered {
@@ -311,10 +332,11 @@ impl<E: Env> Replicas<E> {
         let disk = self.env.disk();
         let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
         let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
-        let mut epochs = EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
-            path: log.dir().join("leader-epoch-checkpoint"),
-            reason: error.to_string(),
-        })?;
+        let mut epochs =
+            EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
+                path: log.dir().join("leader-epoch-checkpoint"),
+                reason: error.to_string(),
+            })?;
         let (mut producers, from) = self.latest_snapshot(log).await?;
         let view = log.view();
         let folded = std::sync::Mutex::new((&mut epochs, &mut producers));
@@ -360,7 +382,8 @@ impl<E: Env> Replicas<E> {
         name: &TopicPartition,
         topic_id: Option<Uuid>,
     ) -> Result<(), DiskError> {
-        let unique = self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
+        let unique =
+            self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
         let path = self.rename(directory, name, name.stray_directory_name(unique)).await?;
         tracing::warn!(path = %path.display(), "a partition that the metadata does not know is put aside");
         Ok(())
