@@ -17,6 +17,7 @@
 //! | room | what it knows | what it must not know |
 //! |---|---|---|
 //! | [`types`], [`error_code`] | numbers and their names | everything else |
+//! | [`buffers`] | memory that is used again | what it is used for |
 //! | [`wire`] | bytes and typed messages | partitions, logs, tasks |
 //! | [`log`] | segments, indexes, recovery over [`env::Disk`] | leadership |
 //! | [`partition`] | one replica's decisions; pure | `env`, files, tasks |
@@ -28,6 +29,7 @@
 //! | [`cli`] | the subcommands | the broker's inside |
 
 pub mod broker;
+pub mod buffers;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla::buffers::BufferPool;
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _, Purpose};
 use ottla::node::budget::{Budget, Permit};
-use ottla::node::buffers::BufferPool;
 use ottla::node::connection::ConnectionConfig;
 use ottla::node::context::{Operation, Resource};
 use ottla::node::listener::{Listener, ListenerConfig};

@@ -7,6 +7,11 @@ Every case runs on both brokers one after the other, each on a fresh data direct
 times; the medians stand in the table. `x` is the ratio in Ottla's favour (above 1: Ottla is ahead). All traffic
 stays on loopback. The broker's CPU is what the kernel accounts to its process between the first and the last
 message, its RSS the peak since it started.
+
+Before a case counts, both brokers serve a warm-up on a topic of its own (Kafka's code is compiled meanwhile),
+and the broker is quiet again after the topic was created. The client spreads its messages over all partitions
+(`sticky.partitioning.linger.ms=0`): by default librdkafka stays with a random one for 10 ms, and a run over
+1,000 partitions fills a few dozen of them.
 """
 import argparse
 import json
@@ -112,7 +117,16 @@ def create_topic(options, broker, topic, partitions, synced):
                     "--replication-factor", "1", "--config", f"flush.messages={1 if synced else NEVER}",
                     "--bootstrap-server", f"127.0.0.1:{broker.port}"],
                    check=True, stdout=subprocess.DEVNULL)
-    time.sleep(1 if partitions < 1000 else 3)
+    settle(broker)
+
+
+def settle(broker, seconds=30):
+    """Waits until the broker has used less than a tenth of a core for half a second."""
+    for _ in range(2 * seconds):
+        before = broker.cpu_seconds()
+        time.sleep(0.5)
+        if broker.cpu_seconds() - before < 0.05:
+            return
 
 
 def performance(options, broker, arguments):
@@ -133,21 +147,37 @@ def finish(process, seconds=300):
     return int(rate), int(milliseconds)
 
 
+def produce(options, broker, topic, partitions, size, count):
+    return finish(performance(options, broker, [
+        "-P", "-t", topic, "-s", str(size), "-c", str(count), "-a", "-1", "-X", "linger.ms=5",
+        "-X", "queue.buffering.max.messages=500000", "-X", "sticky.partitioning.linger.ms=0"]
+        + (["-p", "0"] if partitions == 1 else [])))
+
+
+def consume(options, broker, topic, partitions, count):
+    chosen = [text for index in range(partitions) for text in ("-p", str(index))]
+    return finish(performance(options, broker, [
+        "-C", "-t", topic, "-c", str(count), "-o", "beginning"] + chosen))
+
+
+def warm_up(options, broker):
+    create_topic(options, broker, "warm-up", 1, False)
+    produce(options, broker, "warm-up", 1, 100, 500_000)
+    consume(options, broker, "warm-up", 1, 500_000)
+
+
 def throughput(options, broker, case):
     """Produce with acks=all, then consume it hot, from the beginning, every partition."""
-    topic = "bench"
-    create_topic(options, broker, topic, case["partitions"], case["synced"])
+    topic, partitions = "bench", case["partitions"]
+    warm_up(options, broker)
+    create_topic(options, broker, topic, partitions, case["synced"])
     result = {}
     before = broker.cpu_seconds()
-    rate, _ = finish(performance(options, broker, [
-        "-P", "-t", topic, "-s", str(case["size"]), "-c", str(case["count"]), "-a", "-1", "-X", "linger.ms=5",
-        "-X", "queue.buffering.max.messages=500000"] + (["-p", "0"] if case["partitions"] == 1 else [])))
+    rate, _ = produce(options, broker, topic, partitions, case["size"], case["count"])
     result["produce msgs/s"] = rate
     result["produce us/msg"] = (broker.cpu_seconds() - before) * 1e6 / case["count"]
     before = broker.cpu_seconds()
-    partitions = [text for index in range(case["partitions"]) for text in ("-p", str(index))]
-    rate, _ = finish(performance(options, broker, [
-        "-C", "-t", topic, "-c", str(case["count"]), "-o", "beginning"] + partitions))
+    rate, _ = consume(options, broker, topic, partitions, case["count"])
     result["consume msgs/s"] = rate
     result["consume us/msg"] = (broker.cpu_seconds() - before) * 1e6 / case["count"]
     return result
@@ -155,6 +185,7 @@ def throughput(options, broker, case):
 
 def single_records(options, broker, case):
     """One record a request, synced before it is acknowledged; `clients` pipelined connections at once."""
+    warm_up(options, broker)
     create_topic(options, broker, "bench", 1, True)
     before, started = broker.cpu_seconds(), time.monotonic()
     processes = [performance(options, broker, [
@@ -203,13 +234,26 @@ def measure(options, case, start):
         shutil.rmtree(directory / "data", ignore_errors=True)
 
 
+def look(options):
+    """Ottla's own figures, one run each."""
+    for case in cases():
+        if options.only in case["name"]:
+            figures = measure(options, case, start_ottla).items()
+            print(case["name"], *(f"{figure} {value:,.3f}" for figure, value in figures), sep="; ", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     for name in ("ottla", "kafka-libs", "rdkafka-performance", "work"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="run the cases whose name contains this text")
+    parser.add_argument("--alone", action="store_true", help="run Ottla alone, for a look at its own figures")
     options = parser.parse_args()
+    # Brokers are stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    if options.alone:
+        return look(options)
     chosen = [case for case in cases() if options.only in case["name"]]
     behind, table = [], []
     for number, case in enumerate(chosen, 1):

@@ -38,6 +38,10 @@ use crate::wire::messages::fetch::{
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
 
+/// The most bytes of one response, whatever the client allows, save for a single larger batch. All of it is
+/// read before the first byte is sent: were it more, the client would wait, and the memory never be warm.
+const RESPONSE_BYTES_MAX: usize = 8 << 20;
+
 /// Serves one Fetch.
 pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) -> Reply {
     let IncomingRequest { context, body, permit } = request;
@@ -65,8 +69,12 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
     let fetching = Fetching {
         broker: broker.clone(),
         deadline: context.deadline(wait),
-        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0),
-        max_bytes: usize::try_from(fetch.max_bytes).unwrap_or(0).min(broker.config.fetch_max_bytes),
+        // What a response never holds is not waited for.
+        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX / 2),
+        max_bytes: usize::try_from(fetch.max_bytes)
+            .unwrap_or(0)
+            .min(broker.config.fetch_max_bytes)
+            .min(RESPONSE_BYTES_MAX),
         isolation,
         context,
     };

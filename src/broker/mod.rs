@@ -39,10 +39,10 @@ use bytes::Bytes;
 use self::cluster_view::ClusterView;
 use self::fetch_sessions::SessionCache;
 use self::producer_ids::ProducerIds;
+use crate::buffers::BufferPool;
 use crate::config::server::ServerConfig;
 use crate::controller::image::Image;
 use crate::env::{Env, Purpose};
-use crate::log::BufferPool;
 use crate::node::budget::Budget;
 use crate::node::context::RequestContext;
 use crate::node::housekeeping::Housekeeping;
@@ -95,7 +95,7 @@ pub struct Shared<E: Env> {
     pub housekeeping: Housekeeping,
     /// Memory for responses.
     pub responses: Budget,
-    /// Buffers for reads.
+    /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,

@@ -36,7 +36,6 @@
 //! the `.log` file is nothing but batches ([`wire::batch`](crate::wire::batch)).
 
 mod append;
-mod buffer_pool;
 pub mod checkpoint;
 mod config;
 pub mod directory;
@@ -58,7 +57,6 @@ mod truncate;
 mod view;
 
 pub use append::{Appended, StampedBatch};
-pub use buffer_pool::BufferPool;
 pub use config::LogConfig;
 pub use lookup::TimestampOffset;
 pub use read::{ReadBatches, ReadError, ReadLimits};

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use super::Damage;
-use super::buffer_pool::{BufferPool, PooledBuffer};
 use super::hints::Hint;
 use super::scan::{HEADER_CHUNK, Window, check_order};
 use super::segment::Segment;
 use super::view::LogView;
+use crate::buffers::{BufferPool, PooledBuffer};
 use crate::env::{Disk, DiskError, File};
 use crate::types::Offset;
 use crate::wire::batch::{BatchHeader, HEADER_LEN, verify_crc};
@@ -95,9 +95,9 @@ impl<D: Disk> LogView<D> {
         if from >= limits.upper.min(log_end) {
             return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from });
         }
-        let mut buffer = pool.take();
         let mut index = self.segment_index(from);
-        let (mut position, due) = self.find(self.segment(index), from, &mut buffer).await?;
+        let (mut position, due) = self.find(self.segment(index), from, pool).await?;
+        let buffer = pool.take(limits.max_bytes.min(rest(self.segment(index), position)));
         let mut reading = Reading { limits, from, buffer, due, end: due };
         loop {
             let segment = self.segment(index);
@@ -108,12 +108,12 @@ impl<D: Disk> LogView<D> {
             }
             (index, position) = (index + 1, 0);
         }
-        if reading.buffer.bytes.is_empty() {
+        if reading.buffer.is_empty() {
             return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from });
         }
         let (generation, segment) = (self.generation(), self.segment(index).base());
         self.shared.hints.put(Hint { generation, offset: reading.due, segment, position });
-        Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.into_bytes() })
+        Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.freeze() })
     }
 
     /// The position of the first batch in `segment` that ends at or after `from`, or the segment's end; and
@@ -122,7 +122,7 @@ impl<D: Disk> LogView<D> {
         &self,
         segment: &Segment<D>,
         from: Offset,
-        scratch: &mut PooledBuffer,
+        pool: &BufferPool,
     ) -> Result<(u64, Offset), ReadError> {
         if segment.base() >= from {
             return Ok((0, segment.base()));
@@ -130,10 +130,10 @@ impl<D: Disk> LogView<D> {
         if let Some(position) = self.shared.hints.take(self.generation(), segment.base(), from) {
             return Ok((position, from));
         }
-        let mut window = Window::new(std::mem::take(&mut scratch.bytes), HEADER_CHUNK);
+        let mut scratch = pool.take(HEADER_CHUNK);
+        let mut window = Window::new(std::mem::take(&mut *scratch), HEADER_CHUNK);
         let found = segment.locate(from, &mut window).await;
-        scratch.bytes = window.into_buffer();
-        scratch.bytes.clear();
+        *scratch = window.into_buffer();
         let found = found.map_err(|error| self.read_error(segment, error))?;
         Ok(found.map_or((segment.bounds.size, from), |found| (found.position, found.due)))
     }
@@ -146,8 +146,8 @@ impl<D: Disk> LogView<D> {
         position: u64,
         reading: &mut Reading,
     ) -> Result<u64, ReadError> {
-        let rest = usize::try_from(segment.bounds.size - position).expect("a segment is smaller than 2 GiB");
-        let start = reading.buffer.bytes.len();
+        let rest = rest(segment, position);
+        let start = reading.buffer.len();
         let room = reading.limits.max_bytes.saturating_sub(start).saturating_add(PEEK);
         self.extend(segment, position, room.min(rest), reading).await?;
         let mut taken = 0;
@@ -160,13 +160,13 @@ impl<D: Disk> LogView<D> {
                 Step::Batch(size) => taken += size,
                 // Only for the very first batch, so that the buffer holds nothing else.
                 Step::More(bytes) => {
-                    let have = reading.buffer.bytes.len();
+                    let have = reading.buffer.len();
                     self.extend(segment, at + have as u64, bytes - have, reading).await?;
                 }
                 Step::Stop => break,
             }
         }
-        reading.buffer.bytes.truncate(start + taken);
+        reading.buffer.truncate(start + taken);
         Ok(position + taken as u64)
     }
 
@@ -178,7 +178,7 @@ impl<D: Disk> LogView<D> {
         length: usize,
         reading: &mut Reading,
     ) -> Result<(), ReadError> {
-        let read = segment.files.log.read_at(position, length, &mut reading.buffer.bytes).await?;
+        let read = segment.files.log.read_at(position, length, &mut reading.buffer).await?;
         if read < length {
             let reason = format!("the file ends {} bytes early", length - read);
             return Err(self.corrupt(segment, position + read as u64, reading.due, reason));
@@ -189,6 +189,11 @@ impl<D: Disk> LogView<D> {
 
 /// How much to read behind the last batch: the base offset of the next.
 const PEEK: usize = 8;
+
+/// How many bytes of a segment lie at `position` and after it.
+fn rest<D: Disk>(segment: &Segment<D>, position: u64) -> usize {
+    usize::try_from(segment.bounds.size - position).expect("a segment is smaller than 2 GiB")
+}
 
 /// A read under way.
 struct Reading {
@@ -224,7 +229,7 @@ impl Reading {
         if left == 0 {
             return Ok(Step::Stop);
         }
-        let part = &self.buffer.bytes[at..];
+        let part = &self.buffer[at..];
         let first = at == 0 && self.limits.at_least_one;
         let more = |bytes| if first { Step::More(bytes) } else { Step::Stop };
         if left < HEADER_LEN {

@@ -111,6 +111,22 @@ impl<D: Disk> Log<D> {
         self.durable_end
     }
 
+    /// Takes in that the owner has synced the log's directory, after whatever was created in it so far.
+    pub fn directory_synced(&mut self) {
+        self.names.take_synced(self.names.changed, false);
+    }
+
+    /// Whether the entry of the log's directory in the one above it is not known to be durable.
+    pub fn needs_parent_sync(&self) -> bool {
+        !self.names.parent_synced
+    }
+
+    /// Takes in that the owner has synced the directory above the log's: once for many logs, where each would
+    /// else do it by itself.
+    pub fn parent_synced(&mut self) {
+        self.names.take_synced(0, true);
+    }
+
     /// Ends the use of the log, and says what to sync so that all of it, the active segment's indexes
     /// included, is durable: what a clean shutdown promises.
     ///

@@ -26,11 +26,11 @@ use tokio::sync::oneshot;
 
 use self::state::{Reading, Shared, watch};
 use super::budget::{Budget, Permit, TooLarge};
-use super::buffers::BufferPool;
 use super::context::{ConnectionContext, RequestContext};
 use super::frames::{FrameReader, Next};
 use super::ordering::{Batch, Gathered};
 use super::service::{IncomingRequest, Service};
+use crate::buffers::BufferPool;
 use crate::env::{Clock, NetworkError, ReadHalf, WriteHalf};
 use crate::types::Mono;
 use crate::wire::api::ApiKey;

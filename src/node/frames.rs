@@ -8,7 +8,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::buffers::BufferPool;
+use crate::buffers::BufferPool;
 use crate::wire::frame::{FrameError, LENGTH_BYTES, body_length};
 
 /// The connection's own buffer, at first and after silence, in bytes: room for a handshake.

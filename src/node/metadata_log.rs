@@ -8,12 +8,12 @@ use thiserror::Error;
 
 use super::directories::LogDirectory;
 use super::replicas::METADATA_DIRECTORY;
+use crate::buffers::BufferPool;
 use crate::controller::{Controller, ReplayError};
 use crate::env::{Clock, Disk, DiskError, Env};
 use crate::log::checkpoint::{self, CheckpointError, replace_file};
 use crate::log::{
-    BufferPool, Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits,
-    StampedBatch,
+    Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits, StampedBatch,
 };
 use crate::partition::EpochCache;
 use crate::quorum::{Effect, ElectionState, EpochsExhausted, Input, Quorum, QuorumStateError, VoterKey};
@@ -289,7 +289,7 @@ async fn read_quorum_state<D: Disk>(
 async fn replay<D: Disk>(log: &Log<D>, controller: &mut Controller) -> Result<EpochCache, MetadataLogError> {
     // Every epoch begins with a record, so the log itself says where.
     let mut epochs = EpochCache::default();
-    let (view, pool, mut scratch) = (log.view(), BufferPool::new(1, REPLAY_READ_BYTES), Scratch::default());
+    let (view, pool, mut scratch) = (log.view(), BufferPool::new(REPLAY_READ_BYTES), Scratch::default());
     let limits = ReadLimits { max_bytes: REPLAY_READ_BYTES, upper: log.log_end(), at_least_one: true };
     let mut from = log.log_start();
     while from < log.log_end() {

@@ -5,7 +5,6 @@
 //! Every task has an owner, in the end the [`Node`]; dropping that stops them all at once, like a crash.
 
 pub mod budget;
-pub mod buffers;
 pub mod connection;
 pub mod context;
 mod controller_task;

@@ -82,6 +82,8 @@ pub(super) struct State<E: Env> {
     pub(super) roll_wanted: bool,
     /// Appends, and retention, that wait for the preparation under way.
     pub(super) preparing: Vec<oneshot::Sender<()>>,
+    /// Its files are on their way out: that something fails on them says nothing about the disk.
+    closed_for_deletion: bool,
 }
 
 /// What became of an append.
@@ -195,6 +197,7 @@ impl<E: Env> Replica<E> {
             epochs_saved,
             roll_wanted: false,
             preparing: Vec::new(),
+            closed_for_deletion: false,
         };
         let files = Semaphore::new(FILE_USERS as usize);
         Arc::new(Self { env, key, name, path, directory, queues, files, state: Mutex::new(state) })
@@ -254,13 +257,14 @@ impl<E: Env> Replica<E> {
     }
 
     /// Takes in what the controller has registered.
-    pub fn apply(&self, registration: &Registration) {
+    pub fn apply(self: &Arc<Self>, registration: &Registration) {
         let mut state = self.lock();
         let released = match state.partition.apply(registration) {
             Applied::Stale => return,
             Applied::Elected { epoch_start, advance } => {
-                // The epoch is made durable before the first record of it counts (see `preparation`). Before
-                // that it has none, and nobody can have seen anything of it.
+                // The epoch is made durable before the first record of it counts (see `preparation`). That
+                // begins now, so that the first append hardly waits for it: the requests of a connection are
+                // appended in turn, and with many partitions each would wait for one epoch after the other.
                 let serving = state.partition.start_serving(registration.leader_epoch);
                 assert!(serving, "the epoch was taken up under this lock");
                 self.env.observe(Event::LeaderElected {
@@ -269,7 +273,9 @@ impl<E: Env> Replica<E> {
                     leader_epoch: registration.leader_epoch,
                     epoch_start,
                 });
-                self.settle(&mut state, advance)
+                let released = self.settle(&mut state, advance);
+                drop(self.prepare(&mut state, None));
+                released
             }
             Applied::Updated(advance) => self.settle(&mut state, advance),
             Applied::NotLeading => fail_all(&mut state, AckFailure::NotLeader),
@@ -512,7 +518,9 @@ impl<E: Env> Replica<E> {
 
     fn fail(&self, state: &mut State<E>, reason: &str) -> Released {
         state.partition.fail_storage();
-        self.directory.report_failure(&format!("{}: {reason}", self.name));
+        if !state.closed_for_deletion {
+            self.directory.report_failure(&format!("{}: {reason}", self.name));
+        }
         fail_all(state, AckFailure::Storage)
     }
 
@@ -532,6 +540,7 @@ impl<E: Env> Replica<E> {
 
     fn refuse_all(&self) {
         let mut state = self.lock();
+        state.closed_for_deletion = true;
         state.partition.fail_storage();
         let released = fail_all(&mut state, AckFailure::NotLeader);
         drop(state);

@@ -270,23 +270,40 @@ impl<E: Env> Replicas<E> {
             let replicas = replicas.clone();
             async move { replicas.open(opening).await }
         };
-        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open)
-            .await
-            .into_iter()
-            .collect()
+        let opened = parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await;
+        let opened = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
+        self.sync_names(&opened).await?;
+        Ok(opened)
+    }
+
+    /// Makes the names of new partition directories durable, once for all that are created together.
+    async fn sync_names(&self, opened: &[Arc<Replica<E>>]) -> Result<(), DiskError> {
+        for directory in &self.directories {
+            let is_new = |replica: &&Arc<Replica<E>>| {
+                Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
+            };
+            let new: Vec<_> = opened.iter().filter(is_new).collect();
+            if !new.is_empty() {
+                self.env.disk().sync_dir(directory.path()).await?;
+                new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
+            }
+        }
+        Ok(())
     }
 
     async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
         let Opening { key, name, directory, config, hints } = opening;
         let disk = self.env.disk();
         let path = directory.path().join(name.directory_name());
-        let (log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
+        let (mut log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
         if recovery.truncated_bytes > 0 {
             let bytes = recovery.truncated_bytes;
             tracing::info!(partition = %name, bytes, "cut off what was written but never made durable");
         }
         if checkpoint::read_topic_id(disk, &path).await? != Some(key.topic_id) {
             checkpoint::write_topic_id(disk, &path, key.topic_id).await?;
+            // Which synced the directory, and so the names of the log's own files.
+            log.directory_synced();
         }
         let (epochs, producers) = self.fold(&log).await?;
         let recovered = Recovered {

@@ -11,7 +11,6 @@ use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::budget::Budget;
-use super::buffers::BufferPool;
 use super::connection::ConnectionConfig;
 use super::controller_task::{ControllerFailure, ControllerTask};
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
@@ -24,6 +23,7 @@ use super::replica::Queues;
 use super::replicas::{OpenReplicaError, Replicas};
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
+use crate::buffers::BufferPool;
 use crate::config::listeners::Listener as ListenerAddress;
 use crate::config::server::ServerConfig;
 use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
@@ -192,8 +192,9 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         failures: directory_failures,
         failed: failed.clone(),
     };
-    let broker = new_broker(&env, &config, cluster_id, broker_epoch, &metadata, &housekeeping);
-    let listeners = serve(&env, &config, &broker, sockets);
+    let buffers = BufferPool::new(BUFFERS_KEPT_BYTES);
+    let broker = new_broker(&env, &config, cluster_id, broker_epoch, &metadata, &housekeeping, &buffers);
+    let listeners = serve(&env, &config, &broker, sockets, buffers);
     Ok(Node {
         broker_epoch,
         listeners,
@@ -352,6 +353,7 @@ fn new_broker<E: Env>(
     broker_epoch: BrokerEpoch,
     metadata: &Metadata<E>,
     housekeeping: &Housekeeping,
+    buffers: &BufferPool,
 ) -> Broker<E> {
     Broker::new(BrokerParts {
         env: env.clone(),
@@ -361,7 +363,7 @@ fn new_broker<E: Env>(
         metadata: metadata.clone(),
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
-        buffers: crate::log::BufferPool::new(32, 2 << 20),
+        buffers: buffers.clone(),
     })
 }
 
@@ -370,6 +372,7 @@ fn serve<E: Env>(
     config: &ServerConfig,
     broker: &Broker<E>,
     sockets: Vec<Socket<E>>,
+    buffers: BufferPool,
 ) -> Vec<Listener<E>> {
     let queued = config.queued_max_request_bytes.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     let budget = Budget::new("requests", queued.unwrap_or(BUDGET_BYTES).max(config.socket_request_max_bytes));
@@ -377,7 +380,7 @@ fn serve<E: Env>(
         max_request_bytes: config.socket_request_max_bytes,
         max_idle: config.connections_max_idle.unwrap_or(NEVER),
         budget,
-        buffers: BufferPool::new(BUFFERS_KEPT_BYTES),
+        buffers,
     };
     let slots = Arc::new(Semaphore::new(config.max_connections.min(CONNECTIONS_MAX)));
     let ids = Arc::new(AtomicU64::new(0));

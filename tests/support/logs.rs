@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use ottla::buffers::BufferPool;
 use ottla::env::{Disk, DiskError};
 use ottla::log::{
-    BufferPool, Incoming, Log, LogConfig, LogError, LogView, OpenHints, OpenLogError, ReadError, ReadLimits,
-    Recovery,
+    Incoming, Log, LogConfig, LogError, LogView, OpenHints, OpenLogError, ReadError, ReadLimits, Recovery,
 };
 use ottla::types::{Offset, WallMs};
 use ottla::wire::batch::{BatchHeader, split};
@@ -113,7 +113,7 @@ fn failed<D: Disk>(log: &mut Log<D>, error: DiskError) -> LogError {
 }
 
 pub(crate) fn pool() -> BufferPool {
-    BufferPool::new(4, 1 << 20)
+    BufferPool::new(4 << 20)
 }
 
 /// No limits.
