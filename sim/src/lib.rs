@@ -20,7 +20,7 @@
 //! | [`faults`], [`nemesis`] | which faults come, and how they are done |
 //! | [`cluster`], [`workload`] | the glue to the real thing: a broker's process, clients' work |
 //! | [`history`], [`oracles`], [`guarantee`] | what was seen, what must hold, and under which faults |
-//! | [`scenario`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`cli`] | claims and how they are tested |
+//! | [`scenario`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`cli`] | claims, tested |
 //! | [`trace`], [`digest`], [`dice`] | what happened, its hash, and what decided |
 //!
 //! # Determinism

@@ -16,7 +16,7 @@
 //! | `nonmonotonic-send` | a producer's sends, one after the other, have ascending offsets | Jepsen |
 //! | `garbled` | what is read is what was written | DESIGN, "What we promise" |
 //! | `positions-ordered` | log start <= high watermark <= counted end <= log end | DESIGN, rule 3 |
-//! | `high-watermark-monotone` | a replica's high watermark rises until it restarts or truncates | Kafka's raft simulation |
+//! | `high-watermark-monotone` | it rises until the replica restarts or truncates | Kafka's raft simulation |
 //! | `committed-durable` | a log never ends below a high watermark that it has shown | DESIGN, "What we promise" |
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
 //! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
