@@ -113,14 +113,18 @@ impl<P: Program> Processes<P> {
         } else {
             self.world.crash(node);
         }
-        let up_ns = self.world.engine().now_ns() + down_ms * MS;
-        {
-            let mut state = self.state();
-            let until = state.down_until_ns.entry(node).or_default();
-            *until = (*until).max(up_ns);
-        }
+        let due_ns = self.stay_down(node, down_ms);
         let processes = self.clone();
-        self.world.engine().schedule(up_ns, move || processes.start_if_due(node));
+        self.world.engine().schedule(due_ns, move || processes.start_if_due(node));
+    }
+
+    /// Keeps a node down for so long from now, or for as long as it was to be down before. Returns until when.
+    fn stay_down(&self, node: NodeId, down_ms: u64) -> u64 {
+        let up_ns = self.world.engine().now_ns() + down_ms * MS;
+        let mut state = self.state();
+        let until = state.down_until_ns.entry(node).or_default();
+        *until = (*until).max(up_ns);
+        *until
     }
 
     fn start_if_due(&self, node: NodeId) {
@@ -167,7 +171,7 @@ impl<P: Program> Processes<P> {
         };
         self.world.engine().note(node, Kind::Node, (6, 0), || "the process is asked to stop".into());
         let now = self.world.engine().now_ns();
-        self.state().down_until_ns.insert(node, now + down_ms * MS);
+        self.stay_down(node, down_ms);
         stop.notify_one();
         let processes = self.clone();
         self.world.engine().schedule(now + 30_000 * MS, move || {
@@ -257,6 +261,11 @@ mod tests {
                 sleep(2_000).await;
                 assert!(processes.is_running(NODE));
                 assert!(processes.exits().is_empty(), "{:?}", processes.exits());
+                processes.stop(NODE, 1_500);
+                sleep(1_450).await;
+                assert!(!processes.is_running(NODE), "stopped at once, it stays down as long as was asked");
+                sleep(100).await;
+                assert!(processes.is_running(NODE));
                 sleep(10_000).await;
                 assert_eq!(length(&world).await, 30);
                 let exits = processes.exits();
