@@ -136,6 +136,36 @@ async fn damage_below_the_recovery_point_keeps_the_node_from_starting() {
     assert!(error.contains(file.to_str().unwrap()) && error.contains("offset 1"), "{error}");
 }
 
+/// Where a batch's header has its leader epoch, and the last byte of its producer id.
+const LEADER_EPOCH_AT: usize = 12;
+const PRODUCER_ID_AT: usize = 50;
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it damages a file behind the broker's back")]
+async fn who_wrote_last_is_not_learnt_from_a_header_that_has_rotted() {
+    for (position, reason) in [(PRODUCER_ID_AT, "CRC"), (LEADER_EPOCH_AT, "leader epoch")] {
+        let dir = tempfile::tempdir().unwrap();
+        let node = TestNode::start(dir.path()).await;
+        node.create("t", 1, &[]).await;
+        let connection = node.connect().await;
+        for sequence in 0..3 {
+            append(&connection, "t", numbered(&["a"], 77, sequence)).await;
+        }
+        node.shutdown().await;
+        let partition = dir.path().join("t-0");
+        // Without a snapshot, the log tells of its producers.
+        fs::remove_file(partition.join("00000000000000000003.snapshot")).unwrap();
+        let file = partition.join("00000000000000000000.log");
+        let mut bytes = fs::read(&file).unwrap();
+        let second = bytes.len() / 3;
+        bytes[second + position] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let Err(error) = TestNode::try_start(config(dir.path(), &[])).await else { panic!("it started") };
+        assert!(error.contains(file.to_str().unwrap()) && error.contains("offset 1"), "{error}");
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn a_directory_has_one_node_and_must_be_formatted() {
     let dir = tempfile::tempdir().unwrap();

@@ -24,7 +24,8 @@ use crate::log::{Log, LogConfig, OpenHints, OpenLogError, ReadError};
 use crate::partition::{
     Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable, Recovered, Registration,
 };
-use crate::types::{BrokerId, HighWatermark, LogEnd, LogStart, Offset, PartitionKey, Uuid};
+use crate::types::{BrokerId, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey, Uuid};
+use crate::wire::batch::BatchHeader;
 
 /// Logs that are opened at the same time.
 const OPENING_AT_ONCE: usize = 8;
@@ -73,6 +74,8 @@ struct Opening {
     name: TopicPartition,
     directory: Arc<LogDirectory>,
     config: Arc<TopicConfig>,
+    /// The latest leader epoch that the metadata knows.
+    leader_epoch: LeaderEpoch,
     hints: OpenHints,
 }
 
@@ -261,7 +264,8 @@ impl<E: Env> Replicas<E> {
     ) -> Result<Opening, OpenReplicaError> {
         let key = PartitionKey { topic_id: topic.id, index: name.partition };
         let config = Arc::new(self.config(image, topic)?);
-        Ok(Opening { key, name, directory, config, hints })
+        let leader_epoch = topic.partitions[&key.index].leader_epoch;
+        Ok(Opening { key, name, directory, config, leader_epoch, hints })
     }
 
     async fn open_many(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
@@ -292,7 +296,7 @@ impl<E: Env> Replicas<E> {
     }
 
     async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
-        let Opening { key, name, directory, config, hints } = opening;
+        let Opening { key, name, directory, config, leader_epoch, hints } = opening;
         let disk = self.env.disk();
         let path = directory.path().join(name.directory_name());
         let (mut log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
@@ -305,7 +309,7 @@ impl<E: Env> Replicas<E> {
             // Which synced the directory, and so the names of the log's own files.
             log.directory_synced();
         }
-        let (epochs, producers) = self.fold(&log).await?;
+        let (epochs, producers) = self.fold(&log, leader_epoch).await?;
         let recovered = Recovered {
             log_start: LogStart(log.log_start()),
             durable_end: log.durable_end(),
@@ -327,8 +331,12 @@ impl<E: Env> Replicas<E> {
     }
 
     /// Leader epochs and producers, as a fold over the log that survived: from the latest snapshot that can be
-    /// read, else from the log's beginning.
-    async fn fold(&self, log: &Log<E::Disk>) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
+    /// read, else from the log's beginning. `newest` is the latest epoch in which anybody can have led.
+    async fn fold(
+        &self,
+        log: &Log<E::Disk>,
+        newest: LeaderEpoch,
+    ) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
         let disk = self.env.disk();
         let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
         let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
@@ -338,15 +346,18 @@ impl<E: Env> Replicas<E> {
                 reason: error.to_string(),
             })?;
         let (mut producers, from) = self.latest_snapshot(log).await?;
-        let view = log.view();
-        view.for_each_header(from, |header| {
+        let mut before = LeaderEpoch::NONE;
+        let fold = |header: &BatchHeader| {
+            check_epoch(header.partition_leader_epoch, before, newest)?;
+            before = header.partition_leader_epoch;
             epochs.fold(header);
             // The batch that contains the snapshot's offset may begin before it: it is in the snapshot.
             if header.base_offset >= from {
                 producers.fold(header);
             }
-        })
-        .await?;
+            Ok(())
+        };
+        log.view().for_each_header(from, fold).await?;
         Ok((epochs, producers))
     }
 
@@ -447,6 +458,19 @@ pub(super) async fn remove_directory<D: Disk>(disk: &D, path: &std::path::Path) 
         }
     }
     disk.remove_dir(path).await
+}
+
+/// That a batch's leader epoch, which no CRC covers, can be the one in which it was written: leaders follow one
+/// another, and the metadata knew each of them before it wrote. One that has rotted would pass for an epoch
+/// that this replica has seen.
+fn check_epoch(epoch: LeaderEpoch, before: LeaderEpoch, newest: LeaderEpoch) -> Result<(), String> {
+    if epoch < before {
+        return Err(format!("the batch is of leader epoch {epoch}, the one before it of {before}"));
+    }
+    if epoch > newest {
+        return Err(format!("the batch is of leader epoch {epoch}, the metadata knows none after {newest}"));
+    }
+    Ok(())
 }
 
 fn to_partition(registration: &PartitionRegistration) -> Registration {
