@@ -18,6 +18,9 @@ use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
 use ottla::types::{Offset, WallMs};
 use ottla::wire::compression::Compression;
+use ottla::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
@@ -273,6 +276,38 @@ async fn a_listener_on_every_interface_is_where_the_client_has_dialled() {
     assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("127.0.0.1", i32::from(node.address.port())));
     node.create("t", 1, &[]).await;
     assert!(node.read("t").await.is_empty());
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it takes a directory away behind the broker's back")]
+async fn a_failed_directory_fails_the_deletion_of_its_own_records_alone() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let both = format!("{},{}", one.path().display(), other.path().display());
+    let config =
+        config(one.path(), &[("log.dirs", &both), ("metadata.log.dir", one.path().to_str().unwrap())]);
+    let node = TestNode::try_start(config).await.unwrap();
+    node.create("t", 2, &[]).await;
+    let lies_in =
+        |dir: &tempfile::TempDir| (0..2).find(|index| dir.path().join(format!("t-{index}")).exists());
+    let (healthy, failing) = (lies_in(&one).unwrap(), lies_in(&other).unwrap());
+    let connection = node.connect().await;
+    for index in [healthy, failing, healthy, failing] {
+        assert_eq!(produce(&connection, vec![("t", index, batch(&["x"]))]).await[0].error_code, 0);
+    }
+    std::fs::remove_dir_all(other.path()).unwrap();
+    let delete = async |offset| {
+        let partition = |partition_index| DeleteRecordsPartition { partition_index, offset };
+        let partitions = vec![partition(healthy), partition(failing)];
+        let topics = vec![DeleteRecordsTopic { name: "t".to_owned(), partitions }];
+        let request = DeleteRecordsRequest { topics, timeout_ms: 5_000 };
+        let deadline = connection.env().clock().now() + PATIENCE;
+        let response = connection.start(&request, 2, deadline).unwrap().wait().await.unwrap();
+        let results = response.topics[0].partitions.iter();
+        results.map(|result| (result.error_code, result.low_watermark)).collect::<Vec<_>>()
+    };
+    let failed = ErrorCode::KafkaStorageError.code();
+    assert_eq!(delete(1).await, [(0, 1), (failed, -1)], "its checkpoint cannot be written");
+    assert_eq!(delete(2).await, [(0, 2), (failed, -1)], "it is offline");
 }
 
 #[tokio::test]
