@@ -44,7 +44,12 @@ fn a_read_returns_whole_batches_within_its_limits() {
     assert_eq!(found(&log, 25, limits(3 * BATCH, 100, true)), [20, 30, 40], "across segments");
     assert_eq!(found(&log, 25, limits(3 * BATCH - 1, 100, true)), [20, 30]);
     assert_eq!(found(&log, 29, limits(BATCH, 100, false)), [20]);
-    assert_eq!(found(&log, 29, limits(BATCH - 1, 100, false)), [0; 0], "not even one fits");
+    for max_bytes in [0, 1, 60, 61, BATCH - 1] {
+        let view = log.view();
+        let limits = limits(max_bytes, 100, false);
+        let read = block_on(view.read(Offset(29), limits, &pool())).expect("it is in range");
+        assert_eq!((read.bytes.len(), read.too_large), (0, Some(BATCH)), "not even one fits");
+    }
     for max_bytes in [0, 1, 60, 61, BATCH - 1] {
         assert_eq!(found(&log, 29, limits(max_bytes, 100, true)), [20], "{max_bytes}");
     }

@@ -18,6 +18,7 @@ use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
 use ottla::types::{Offset, WallMs};
 use ottla::wire::compression::Compression;
+use ottla::wire::frame::encode_request;
 use ottla::wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
@@ -136,6 +137,83 @@ async fn a_fetch_waits_for_data_and_no_longer_than_it_says() {
     });
     assert!(sizes(&found)[0].1 > 0);
     assert!(clock.now() < begun + Duration::from_secs(5), "it slept on");
+}
+
+#[tokio::test]
+async fn a_fetch_waits_for_no_more_than_a_response_holds() {
+    let (_dir, node) = started(&[("fetch.max.bytes", "1000000")]).await;
+    node.create("t", 2, &[]).await;
+    let connection = node.connect().await;
+    let clock = *connection.env().clock();
+    let ask = |min_bytes, max_bytes, partition_max_bytes| {
+        let mut request = fetch(&[0, 1], 9_000);
+        (request.min_bytes, request.max_bytes) = (min_bytes, max_bytes);
+        for partition in &mut request.topics[0].partitions {
+            partition.partition_max_bytes = partition_max_bytes;
+        }
+        request
+    };
+    let record = "x".repeat(300_000);
+    for _ in 0..5 {
+        append(&connection, "t", batch(&[&record])).await;
+    }
+    // The limits of the broker, of the request, and a batch that is larger than both.
+    for (request, batches) in [
+        (ask(50_000_000, 50_000_000, 50_000_000), 3),
+        (ask(50_000_000, 700_000, 50_000_000), 2),
+        (ask(50_000_000, 1, 50_000_000), 1),
+        (ask(50_000_000, 1_000, 1), 1),
+    ] {
+        let begun = clock.now();
+        let found = sizes(&call(&connection, &request).await);
+        assert!(found[0].1 > batches * 300_000 && found[0].1 < (batches + 1) * 300_000, "{found:?}");
+        assert!(clock.now() < begun + Duration::from_secs(5), "it waits for what never comes");
+    }
+    // What fits and is not there yet is waited for.
+    let begun = clock.now();
+    let request = FetchRequest { max_wait_ms: 300, ..ask(990_000, 50_000_000, 400_000) };
+    assert!(sizes(&call(&connection, &request).await)[0].1 > 300_000);
+    assert!(clock.now() >= begun + Duration::from_millis(290), "it returned early");
+}
+
+#[tokio::test]
+async fn a_fetch_that_finds_no_memory_answers_in_time() {
+    let (_dir, node) = started(&[("message.max.bytes", "100000000")]).await;
+    node.create("t", 1, &[]).await;
+    let connection = node.connect().await;
+    let clock = *connection.env().clock();
+    append(&connection, "t", batch(&[&"x".repeat(95_000_000)])).await;
+    // Two responses, which nobody reads, leave no room for a third, although each is one batch far beyond what
+    // was asked for.
+    let request = encode_request::<FetchRequest>(12, 1, Some("holder"), &fetch(&[0], 0)).unwrap().concat();
+    let holders: Vec<_> = (0..2)
+        .map(|_| {
+            let mut holder = TcpStream::connect(node.address).unwrap();
+            holder.write_all(&request).unwrap();
+            holder.peek(&mut [0]).unwrap();
+            holder
+        })
+        .collect();
+    let begun = clock.now();
+    assert_eq!(sizes(&call(&connection, &fetch(&[0], 500)).await), [(0, 0)]);
+    let waited = clock.now().since(begun);
+    assert!(waited >= Duration::from_millis(490) && waited < Duration::from_secs(5), "{waited:?}");
+    // The requests behind it do not wait for its memory, although their answers do.
+    let deadline = clock.now() + PATIENCE;
+    let third = connection.start(&fetch(&[0], 9_000), 12, deadline).unwrap();
+    let behind = produce_request(-1, vec![("t", 0, batch(&["behind"]))]);
+    let behind = connection.start(&behind, 12, deadline).unwrap();
+    let (partition, mut consumer) = (TopicPartition::new("t", 0), node.consumer());
+    let mut end =
+        async || consumer.end_offsets(std::slice::from_ref(&partition), PATIENCE).await.unwrap()[&partition];
+    while end().await < Offset(2) {
+        assert!(clock.now() < begun + Duration::from_secs(5), "it is not appended");
+        clock.sleep(Duration::from_millis(20)).await;
+    }
+    drop(holders);
+    let found = third.wait().await.unwrap();
+    assert!(sizes(&found)[0].1 > 95_000_000, "{:?}", sizes(&found));
+    assert_eq!(behind.wait().await.unwrap().responses[0].partition_responses[0].base_offset, 1);
 }
 
 #[tokio::test]
