@@ -11,6 +11,7 @@ use std::time::Duration;
 use node::{PATIENCE, TestNode, append, batch, call, config, config_on, dated, produce, produce_request};
 use ottla::client::admin::{AlterConfig, ConfigResource, NewTopic};
 use ottla::client::config::ProducerConfig;
+use ottla::client::connection::Connection;
 use ottla::client::consumer::TopicPartition;
 use ottla::client::producer::{Producer, ProducerRecord};
 use ottla::env::tokio::TokioEnv;
@@ -354,6 +355,18 @@ async fn a_listener_on_every_interface_is_where_the_client_has_dialled() {
     assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("127.0.0.1", i32::from(node.address.port())));
     node.create("t", 1, &[]).await;
     assert!(node.read("t").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_listener_without_a_host_takes_both_kinds_of_addresses() {
+    let (_dir, node) = started(&[("listeners", "PLAINTEXT://:0,CONTROLLER://:9093")]).await;
+    assert_eq!(call(&node.connect().await, &MetadataRequest::default()).await.brokers[0].host, "127.0.0.1");
+    // Unless the machine has none.
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let env = TokioEnv::new().unwrap();
+        let connection = Connection::open(&env, "::1", node.address.port(), &node.client()).await.unwrap();
+        assert_eq!(call(&connection, &MetadataRequest::default()).await.brokers[0].host, "::1");
+    }
 }
 
 #[tokio::test]
