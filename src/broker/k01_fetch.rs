@@ -1,8 +1,9 @@
 //! Fetch (key 1), versions 4-18, for consumers.
 //!
 //! Reads up to the high watermark, or for read_committed up to the last stable offset, and waits, up to
-//! `max_wait_ms`, until there are `min_bytes`. The first partition with records returns at least one whole
-//! batch, however large, so that every consumer gets on (KIP-74). Every batch's CRC is checked before it is
+//! `max_wait_ms`, until there are `min_bytes`, or as much as the limits allow. The first partition with records
+//! returns at least one whole batch, however large, so that every consumer gets on (KIP-74). Memory is taken
+//! before it is filled; where there is none in time, the answer has no records. Every batch's CRC is checked before it is
 //! sent: rotten bytes are never served; the partition answers KAFKA_STORAGE_ERROR, which consumers retry.
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
@@ -21,7 +22,7 @@ use super::hosting::find_replica;
 use super::{Broker, decode, malformed};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
-use crate::log::{ReadBatches, ReadError, ReadLimits};
+use crate::log::{LogView, ReadError, ReadLimits};
 use crate::node::budget::Permit;
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
@@ -66,20 +67,20 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         Err(code) => return Reply::Now(session_error(&context, code)),
     };
     let wait = Duration::from_millis(u64::try_from(fetch.max_wait_ms).unwrap_or(0));
+    let max_bytes = usize::try_from(fetch.max_bytes).unwrap_or(0);
+    let max_bytes = max_bytes.min(broker.config.fetch_max_bytes).min(RESPONSE_BYTES_MAX);
     let fetching = Fetching {
         broker: broker.clone(),
         deadline: context.deadline(wait),
-        // What a response never holds is not waited for.
-        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX / 2),
-        max_bytes: usize::try_from(fetch.max_bytes)
-            .unwrap_or(0)
-            .min(broker.config.fetch_max_bytes)
-            .min(RESPONSE_BYTES_MAX),
+        // As in Kafka: what a response never holds is not waited for.
+        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(max_bytes),
+        max_bytes,
         isolation,
         context,
     };
     let published = fetching.broker.metadata.current();
-    let found = fetching.read(&published, &session).await;
+    // The requests behind this one do not wait for its memory.
+    let found = fetching.read(&published, &session, None).await;
     if fetching.is_enough(&found) {
         return Reply::Now(fetching.answer(&published, session, found));
     }
@@ -101,8 +102,20 @@ struct Fetching<E: Env> {
 /// What was found in all partitions of a Fetch, in their order.
 struct Found<E: Env> {
     partitions: Vec<FoundPartition<E>>,
+    /// Bytes of records.
     bytes: usize,
+    /// The same, and the room that was left because the next batch was too large for it.
+    filled: usize,
     permit: Option<Permit>,
+    /// There are records that no memory could be had for.
+    lacks_memory: bool,
+}
+
+impl<E: Env> Found<E> {
+    fn nothing(partitions: usize) -> Self {
+        let partitions = Vec::with_capacity(partitions);
+        Self { partitions, bytes: 0, filled: 0, permit: None, lacks_memory: false }
+    }
 }
 
 struct FoundPartition<E: Env> {
@@ -118,7 +131,7 @@ impl<E: Env> Fetching<E> {
         loop {
             // The metadata may change meanwhile: partitions move, topics go.
             let published = self.broker.metadata.current();
-            let found = self.read(&published, &session).await;
+            let found = self.read(&published, &session, Some(self.deadline)).await;
             if self.is_enough(&found) || clock.now() >= self.deadline {
                 return self.answer(&published, session, found);
             }
@@ -134,15 +147,20 @@ impl<E: Env> Fetching<E> {
         let urgent = |partition: &FoundPartition<E>| {
             partition.data.error_code != 0 || partition.data.diverging_epoch.epoch >= 0
         };
-        found.bytes >= self.min_bytes || found.partitions.is_empty() || found.partitions.iter().any(urgent)
+        let has_enough = if found.lacks_memory { found.bytes > 0 } else { found.filled >= self.min_bytes };
+        has_enough || found.partitions.is_empty() || found.partitions.iter().any(urgent)
     }
 
-    /// Reads all partitions, as far as the limits go.
-    async fn read(&self, published: &Published<E>, session: &FetchContext) -> Found<E> {
-        let mut found =
-            Found { partitions: Vec::with_capacity(session.partitions.len()), bytes: 0, permit: None };
+    /// Reads all partitions, as far as the limits go. Memory is waited for until `patience`.
+    async fn read(
+        &self,
+        published: &Published<E>,
+        session: &FetchContext,
+        patience: Option<Mono>,
+    ) -> Found<E> {
+        let mut found = Found::nothing(session.partitions.len());
         for (key, position) in &session.partitions {
-            let partition = self.read_one(published, key, position, &mut found).await;
+            let partition = self.read_one(published, key, position, &mut found, patience).await;
             found.bytes += partition.data.records.as_ref().map_or(0, Bytes::len);
             found.partitions.push(partition);
         }
@@ -158,6 +176,7 @@ impl<E: Env> Fetching<E> {
         key: &FetchKey,
         position: &FetchPosition,
         found: &mut Found<E>,
+        patience: Option<Mono>,
     ) -> FoundPartition<E> {
         let replica = match self.replica(published, key) {
             Ok(replica) => replica,
@@ -180,19 +199,12 @@ impl<E: Env> Fetching<E> {
         let mut data = planned(key.index, &plan, self.isolation);
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
-            let permit = self.take_memory(room, found).await;
-            let limits = ReadLimits { max_bytes: room, upper: plan.limit, at_least_one: found.bytes == 0 };
-            // Without memory to hold them, records wait for the next Fetch.
-            let read = match permit {
-                true => view.read(position.fetch_offset, limits, &self.broker.buffers).await,
-                false => Ok(ReadBatches { bytes: Bytes::new(), next_offset: position.fetch_offset }),
-            };
-            match read {
-                Ok(read) if !replica.epochs_match(&read.bytes) => {
+            match self.read_records(&view, position.fetch_offset, plan.limit, room, found, patience).await {
+                Ok(bytes) if !replica.epochs_match(&bytes) => {
                     tracing::error!(partition = %replica.name(), "a batch carries a leader epoch that never was");
                     return failed(key.index, ErrorCode::KafkaStorageError);
                 }
-                Ok(read) => data.records = Some(read.bytes),
+                Ok(bytes) => data.records = Some(bytes),
                 Err(error) => return read_failed(replica, key.index, &error),
             }
         }
@@ -235,30 +247,63 @@ impl<E: Env> Fetching<E> {
         if found.bytes == 0 { room.max(1) } else { room }
     }
 
-    /// Takes memory for a read before it is read. Only the first one waits for it: whoever holds some and waits
-    /// for more may wait for himself.
-    async fn take_memory(&self, bytes: usize, found: &mut Found<E>) -> bool {
+    /// Reads the records of one partition into memory that is taken first. The first batch of a response comes
+    /// whatever its size.
+    async fn read_records(
+        &self,
+        view: &LogView<E::Disk>,
+        from: Offset,
+        upper: Offset,
+        room: usize,
+        found: &mut Found<E>,
+        patience: Option<Mono>,
+    ) -> Result<Bytes, ReadError> {
+        let mut max_bytes = room;
+        loop {
+            if !self.take_memory(max_bytes, found, patience).await {
+                found.lacks_memory = true;
+                return Ok(Bytes::new());
+            }
+            let limits = ReadLimits { max_bytes, upper, at_least_one: false };
+            let read = view.read(from, limits, &self.broker.buffers).await?;
+            match read.too_large {
+                Some(size) if found.bytes == 0 => max_bytes = size,
+                _ => {
+                    // What stops at a limit fills it, as in Kafka, where the last batch is cut off.
+                    let is_full = read.next_offset < upper;
+                    found.filled += if is_full { room.max(read.bytes.len()) } else { read.bytes.len() };
+                    return Ok(read.bytes);
+                }
+            }
+        }
+    }
+
+    /// Takes memory before it is filled. Only while nothing is found it is waited for, until `patience`: whoever
+    /// holds some and waits for more may wait for himself.
+    async fn take_memory(&self, bytes: usize, found: &mut Found<E>, patience: Option<Mono>) -> bool {
         let budget = &self.broker.responses;
+        // A batch that the whole budget could not hold takes all of it.
+        let wanted = (found.bytes + bytes).min(budget.total());
         let held = found.permit.as_ref().map_or(0, Permit::bytes);
-        let missing = (found.bytes + bytes).saturating_sub(held);
-        if missing == 0 {
+        if wanted <= held {
             return true;
         }
-        let permit = match &found.permit {
-            None => budget.acquire(missing.min(budget.total())).await.ok(),
-            Some(_) => budget.try_acquire(missing),
-        };
-        match (permit, &mut found.permit) {
-            (None, _) => false,
-            (Some(more), Some(held)) => {
-                held.merge(more);
-                true
-            }
-            (Some(first), held) => {
-                *held = Some(first);
-                true
-            }
+        if found.bytes > 0 {
+            let more = budget.try_acquire(wanted - held);
+            let taken = more.is_some();
+            let held = found.permit.as_mut().expect("what was found lies in memory that was taken");
+            more.into_iter().for_each(|more| held.merge(more));
+            return taken;
         }
+        found.permit = None;
+        found.permit = match patience {
+            None => budget.try_acquire(wanted),
+            Some(deadline) => {
+                let acquired = self.broker.env.clock().timeout_at(deadline, budget.acquire(wanted)).await;
+                acquired.and_then(Result::ok)
+            }
+        };
+        found.permit.is_some()
     }
 
     /// Settles the session and writes the response.
