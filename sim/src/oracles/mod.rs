@@ -8,6 +8,9 @@
 //! | `unseen` | every acknowledged value is read in the end | Jepsen |
 //! | `vanished` | what a consumer was given stays in the log | DESIGN, "What we promise" |
 //! | `position-lost` | an offset up to which a consumer has read stays in the log | DESIGN, "What we promise" |
+//! | `log-start` | a log starts where it was asked to, and never earlier again | KIP-107 |
+//! | `retention` | retention leaves what it is to leave | KIP-47 |
+//! | `list-offsets` | a lookup by timestamp finds the record that a reader would | KIP-79, KIP-734 |
 //! | `duplicate` | a value has one offset | Jepsen |
 //! | `inconsistent-offsets` | an offset has one value | Jepsen |
 //! | `G1a` | a value whose write failed for certain is not read | Jepsen |
@@ -27,6 +30,8 @@ mod g1a;
 mod garbled;
 mod high_watermark_monotone;
 mod inconsistent_offsets;
+mod list_offsets;
+mod log_start;
 mod lost_write;
 mod nonmonotonic_poll;
 mod nonmonotonic_send;
@@ -34,6 +39,7 @@ mod poll_skip;
 mod position_lost;
 mod positions_ordered;
 mod progress;
+mod retention;
 mod unexpected_exit;
 mod unseen;
 mod vanished;
@@ -43,6 +49,7 @@ use std::collections::BTreeMap;
 use crate::faults::FaultKind;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
 use crate::process::Exit;
+use crate::scenario::Retention;
 use crate::world::Observed;
 
 /// Everything that a run leaves to be judged.
@@ -60,6 +67,10 @@ pub struct Evidence {
     pub keys: Vec<Key>,
     /// Whether producers were idempotent.
     pub idempotent: bool,
+    /// What retention must leave.
+    pub retention: Retention,
+    /// Records have up to so many bytes.
+    pub record_bytes: u64,
     /// When everything had healed, in virtual nanoseconds.
     pub healed_ns: u64,
     /// When patience ended.
@@ -105,7 +116,7 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 16] = [
+pub const ALL: [Oracle; 19] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
@@ -120,6 +131,9 @@ pub const ALL: [Oracle; 16] = [
     safety("unseen", unseen::check),
     safety("vanished", vanished::check),
     safety("position-lost", position_lost::check),
+    safety("log-start", log_start::check),
+    safety("retention", retention::check),
+    safety("list-offsets", list_offsets::check),
     safety("unexpected-exit", unexpected_exit::check),
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
 ];
@@ -169,6 +183,19 @@ impl Evidence {
                 Some(Read { time_ns, client, key: key?, offset: *offset, value: *value })
             })
         })
+    }
+
+    /// The furthest log start of each partition that anybody was told. Below it records may be gone: whether
+    /// it may lie there is for `log-start` and `retention` to say.
+    fn log_starts(&self) -> BTreeMap<Key, i64> {
+        let mut starts = BTreeMap::new();
+        for event in &self.events {
+            if let What::LogStart { key, offset } = event.what {
+                let furthest = starts.entry(key).or_insert(offset);
+                *furthest = offset.max(*furthest);
+            }
+        }
+        starts
     }
 
     /// When and up to where each partition was drained, and by whom.
@@ -237,6 +264,14 @@ mod planted {
 
     pub(super) fn polled(client: u32, records: &[(i64, Value)]) -> (u32, What) {
         (client, What::Polled { key: KEY, records: records.to_vec() })
+    }
+
+    pub(super) fn starts(client: u32, offset: i64) -> (u32, What) {
+        (client, What::LogStart { key: KEY, offset })
+    }
+
+    pub(super) fn deleting(client: u32, before: Option<i64>) -> (u32, What) {
+        (client, What::Deleting { key: KEY, before })
     }
 
     pub(super) fn drained(client: u32, end: i64) -> (u32, What) {

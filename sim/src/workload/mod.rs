@@ -3,10 +3,12 @@
 //! Producers send values, each once, to partitions at random and keep track of what became of them. Consumers
 //! read everything, go back now and then, and rest now and then. Once all has healed every producer sends to
 //! every partition until that is acknowledged; when all producers have ended, an auditor reads every partition
-//! from its beginning to its end.
+//! from its beginning to its end, and looks some of its records up by their timestamps. Where a scenario asks
+//! for it, somebody deletes records meanwhile.
 
 mod audit;
 mod consume;
+mod delete;
 pub mod payload;
 mod produce;
 
@@ -51,8 +53,12 @@ impl Workload for Clients {
                 env.clone().spawn("producer", produce::produce(stage, env))
             })
             .collect();
-        for producer in producers {
-            producer.join().await;
+        let deleter = (scenario.workload.delete_records_every_ms > 0).then(|| {
+            let env = stage.world.env(scenario.deleter());
+            env.clone().spawn("deleter", delete::delete(stage.clone(), env))
+        });
+        for client in producers.into_iter().chain(deleter) {
+            client.join().await;
         }
         audit::audit(&stage, stage.world.env(scenario.auditor())).await;
         for consumer in consumers {
@@ -94,7 +100,7 @@ async fn create_topics(stage: &Stage, node: NodeId) {
             // Steps take a simulated wall clock days off: a broker that refuses timestamps an hour ahead of its
             // own, as Kafka's default has it, would then refuse everything, and be right.
             new.configs.insert("message.timestamp.after.max.ms".to_owned(), i64::MAX.to_string());
-            new.configs.insert("segment.bytes".to_owned(), scenario.cluster.segment_bytes.to_string());
+            new.configs.extend(scenario.cluster.topic.clone());
             new
         })
         .collect();
@@ -112,7 +118,7 @@ async fn create_topics(stage: &Stage, node: NodeId) {
     }
 }
 
-/// Writes down a consumer's complaint if it means that something is wrong with the log; says in which
+/// Writes down a consumer's complaint if the log is not as it was, or not as it should be; says in which
 /// partition the consumer has to begin anew.
 fn take_complaint(stage: &Stage, env: &SimEnv, error: &ConsumeError) -> Option<TopicPartition> {
     let record = |what| stage.history.record(env.life().node, what);
