@@ -34,9 +34,9 @@ bless:
 fuzz TARGET SECONDS="60":
     cd tests/fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{SECONDS}}
 
-# Unmodified clients in C, Java, Python and Node against one broker, then Kafka's tools over its files
-clients:
-    tests/clients/run
+# Unmodified clients (all, or those named) against one broker, then Kafka's tools over its files
+clients *SUITES:
+    tests/clients/run {{SUITES}}
 
 # Ottla and Apache Kafka side by side; takes the better part of an hour
 bench *OPTIONS:
