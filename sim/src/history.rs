@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ottla::types::Uuid;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::fingerprint;
@@ -113,6 +114,28 @@ pub enum What {
         /// The consumer's words.
         detail: String,
     },
+    /// It sent a batch that may be out of its place, or damaged, and was answered.
+    Answered {
+        /// To which partition.
+        key: Key,
+        /// What was special about the batch.
+        case: String,
+        /// The error code that is due.
+        expected: i16,
+        /// The offset that is due, if one is.
+        expected_offset: Option<i64>,
+        /// The error code of the answer.
+        code: i16,
+        /// The offset of the answer.
+        offset: i64,
+    },
+    /// It was told a topic's id.
+    Named {
+        /// The number of the topic.
+        topic: u32,
+        /// The id.
+        id: u128,
+    },
     /// It asked for the records before an offset to be deleted.
     Deleting {
         /// Of which partition.
@@ -198,6 +221,10 @@ impl fmt::Display for What {
             Self::PositionLost { key, offset, detail } => {
                 write!(f, "position {offset} of {key} is lost: {detail}")
             }
+            Self::Answered { key, case, expected, code, offset, .. } => {
+                write!(f, "{case} to {key}: answered with {code} and offset {offset}, {expected} was due")
+            }
+            Self::Named { topic, id } => write!(f, "topic-{topic} is {}", Uuid(*id)),
             Self::Deleting { key, before: Some(before) } => write!(f, "deletes {key} before {before}"),
             Self::Deleting { key, before: None } => write!(f, "deletes all of {key}"),
             Self::LogStart { key, offset } => write!(f, "hears that {key} starts at {offset}"),

@@ -20,7 +20,7 @@
 //! | [`faults`], [`nemesis`] | which faults come, and how they are done |
 //! | [`cluster`], [`workload`] | the glue to the real thing: a broker's process, clients' work |
 //! | [`history`], [`oracles`], [`guarantee`] | what was seen, what must hold, and under which faults |
-//! | [`scenario`], [`swarm`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`cli`] | claims, tested |
+//! | [`scenario`], [`swarm`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`regression`], [`cli`] | claims, tested |
 //! | [`trace`], [`digest`], [`dice`] | what happened, its hash, and what decided |
 //!
 //! # Determinism
@@ -61,6 +61,7 @@ pub mod nemesis;
 pub mod net;
 pub mod oracles;
 pub mod process;
+pub mod regression;
 pub mod run;
 pub mod scenario;
 pub mod shrink;

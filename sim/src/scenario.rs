@@ -199,7 +199,8 @@ impl Scenario {
         files.iter().map(|file| Self::load(file)).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// That it can be run, and that its claim fits its row.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let positive = [
             ("cluster.topics", u64::from(self.cluster.topics)),
             ("cluster.partitions", u64::try_from(self.cluster.partitions).unwrap_or(0)),
@@ -283,6 +284,11 @@ impl Scenario {
     /// The consumers' nodes.
     pub fn consumers(&self) -> Vec<NodeId> {
         (0..self.workload.consumers).map(|n| NodeId(100 + self.workload.producers + n)).collect()
+    }
+
+    /// The node of whoever sends what no producer would.
+    pub fn pedant(&self) -> NodeId {
+        NodeId(97)
     }
 
     /// The node of whoever deletes records.

@@ -21,7 +21,12 @@ pub fn settle(scenario: &Scenario, seed: u64) -> Scenario {
     let cluster = &mut settled.cluster;
     let partitions = cluster.partitions as u64;
     cluster.partitions = dice("swarm partitions").between(1, 2 * partitions - 1) as i32;
-    settled.workload.record_bytes = record_bytes(&mut dice("swarm records"), settled.workload.record_bytes);
+    let workload = &mut settled.workload;
+    workload.record_bytes = record_bytes(&mut dice("swarm records"), workload.record_bytes);
+    // Now and then so many that appends and syncs overlap.
+    if dice("swarm pace").one_in(6) {
+        workload.send_every_ms = workload.send_every_ms.div_ceil(4);
+    }
 
     let topic = &mut cluster.topic;
     set(topic, "internal.segment.bytes", segment_bytes(&mut dice("swarm segments")));

@@ -17,6 +17,11 @@
 //! | `nonmonotonic-poll` | a consumer's polls do not go back | Jepsen |
 //! | `poll-skip` | a consumer's polls skip nothing that others read | Jepsen |
 //! | `nonmonotonic-send` | a producer's sends, one after the other, have ascending offsets | Jepsen |
+//! | `reordered` | an idempotent producer's records stand in the order in which they were sent | KIP-98 |
+//! | `sequence` | no idempotent producer in good order is told that it is not | KIP-98 |
+//! | `answers` | what is out of place, damaged or repeated is answered as by Kafka | KIP-98, KIP-467 |
+//! | `ack-committed` | what is acknowledged counts already | DESIGN, "What we promise" |
+//! | `read-committed` | what is read is committed already | DESIGN, "What we promise" |
 //! | `garbled` | what is read is what was written | DESIGN, "What we promise" |
 //! | `positions-ordered` | log start <= high watermark <= counted end <= log end | DESIGN, rule 3 |
 //! | `high-watermark-monotone` | it rises until the replica restarts or truncates | Kafka's raft simulation |
@@ -24,6 +29,8 @@
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
 //! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
 
+mod ack_committed;
+mod answers;
 mod committed_durable;
 mod duplicate;
 mod g1a;
@@ -39,7 +46,11 @@ mod poll_skip;
 mod position_lost;
 mod positions_ordered;
 mod progress;
+mod read_committed;
+mod reordered;
 mod retention;
+mod sequence;
+mod timeline;
 mod unexpected_exit;
 mod unseen;
 mod vanished;
@@ -116,10 +127,12 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 19] = [
+pub const ALL: [Oracle; 24] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
+    safety("ack-committed", ack_committed::check),
+    safety("read-committed", read_committed::check),
     safety("garbled", garbled::check),
     safety("inconsistent-offsets", inconsistent_offsets::check),
     safety("duplicate", duplicate::check),
@@ -127,6 +140,7 @@ pub const ALL: [Oracle; 19] = [
     safety("nonmonotonic-poll", nonmonotonic_poll::check),
     safety("poll-skip", poll_skip::check),
     safety("nonmonotonic-send", nonmonotonic_send::check),
+    safety("reordered", reordered::check),
     safety("lost-write", lost_write::check),
     safety("unseen", unseen::check),
     safety("vanished", vanished::check),
@@ -134,6 +148,8 @@ pub const ALL: [Oracle; 19] = [
     safety("log-start", log_start::check),
     safety("retention", retention::check),
     safety("list-offsets", list_offsets::check),
+    safety("answers", answers::check),
+    safety("sequence", sequence::check),
     safety("unexpected-exit", unexpected_exit::check),
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
 ];
@@ -231,6 +247,11 @@ mod planted {
     use super::*;
 
     pub(super) const KEY: Key = Key { topic: 0, partition: 0 };
+
+    /// The same partition, as nodes call it.
+    pub(super) fn named() -> (u32, What) {
+        (9, What::Named { topic: 0, id: 1_000 })
+    }
 
     /// One event per line; time is the line's number in milliseconds.
     pub(super) fn history(events: Vec<(u32, What)>) -> Evidence {

@@ -4,12 +4,13 @@
 //! read everything, go back now and then, and rest now and then. Once all has healed every producer sends to
 //! every partition until that is acknowledged; when all producers have ended, an auditor reads every partition
 //! from its beginning to its end, and looks some of its records up by their timestamps. Where a scenario asks
-//! for it, somebody deletes records meanwhile.
+//! for it, somebody deletes records meanwhile; elsewhere a pedant sends what no producer would.
 
 mod audit;
 mod consume;
 mod delete;
 pub mod payload;
+mod pedant;
 mod produce;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::env::SimEnv;
 use crate::guarantee::Flush;
 use crate::history::{Key, What};
 use crate::run::{Stage, Workload};
+use crate::scenario::Expect;
 
 /// The port where brokers answer.
 pub const BROKER_PORT: u16 = 9092;
@@ -36,7 +38,8 @@ pub struct Clients;
 impl Workload for Clients {
     async fn run(&self, stage: Stage) {
         let scenario = stage.scenario.clone();
-        create_topics(&stage, scenario.auditor()).await;
+        let mut admin = create_topics(&stage, scenario.auditor()).await;
+        name_topics(&stage, scenario.auditor(), &mut admin).await;
         let consumers: Vec<TaskHandle> = scenario
             .consumers()
             .into_iter()
@@ -57,7 +60,13 @@ impl Workload for Clients {
             let env = stage.world.env(scenario.deleter());
             env.clone().spawn("deleter", delete::delete(stage.clone(), env))
         });
-        for client in producers.into_iter().chain(deleter) {
+        // Where records go, so does what the broker knows of their producers.
+        let insists = scenario.expect == Expect::Pass && !scenario.deletes();
+        let pedant = insists.then(|| {
+            let env = stage.world.env(scenario.pedant());
+            env.clone().spawn("pedant", pedant::insist(stage.clone(), env))
+        });
+        for client in producers.into_iter().chain(deleter).chain(pedant) {
             client.join().await;
         }
         audit::audit(&stage, stage.world.env(scenario.auditor())).await;
@@ -85,7 +94,7 @@ fn partition_of(key: Key) -> TopicPartition {
 }
 
 /// Creates the topics; asks again until they are there, whatever comes in between.
-async fn create_topics(stage: &Stage, node: NodeId) {
+async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     let scenario = &stage.scenario;
     let env = stage.world.env(node);
     let flush = match scenario.row.flush {
@@ -115,6 +124,25 @@ async fn create_topics(stage: &Stage, node: NodeId) {
             }
         }
         env.clock().sleep(Duration::from_millis(100)).await;
+    }
+    admin
+}
+
+/// Writes down the topics' ids, by which the broker speaks of them to whoever watches it.
+async fn name_topics(stage: &Stage, node: NodeId, admin: &mut Admin<SimEnv>) {
+    let env = stage.world.env(node);
+    let topics = 0..stage.scenario.cluster.topics;
+    let names: Vec<String> = topics.map(|topic| Key { topic, partition: 0 }.topic_name()).collect();
+    let described = loop {
+        let described = admin.describe_topics(&names).await.unwrap_or_default();
+        let known: Vec<_> = described.into_iter().filter_map(|(_, topic)| topic.ok()).collect();
+        if known.len() == names.len() {
+            break known;
+        }
+        env.clock().sleep(Duration::from_millis(100)).await;
+    };
+    for (topic, described) in (0..).zip(described) {
+        stage.history.record(node, What::Named { topic, id: described.id.0 });
     }
 }
 
