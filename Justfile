@@ -21,9 +21,9 @@ fix:
 sim SEED *OPTIONS:
     cargo sim run --seed {{SEED}} {{OPTIONS}}
 
-# Seeds for as many seconds as given, on both cores, built for speed
-soak SECONDS="600" *OPTIONS:
-    cargo soak --for {{SECONDS}} {{OPTIONS}}
+# Seeds for as many seconds as given, on both cores
+sweep SECONDS="60" *OPTIONS:
+    cargo sim sweep --for {{SECONDS}} {{OPTIONS}}
 
 # Accepts new snapshots and golden hashes: read the difference before you commit it
 bless:
