@@ -29,3 +29,12 @@ EOF
   echo "the broker was not ready within 10 s"
   exit 1
 }
+
+# stop_server DIRECTORY: ends it in good order, and has Kafka read what it leaves.
+stop_server() {
+  local dir=$1
+  kill -TERM $server
+  timeout 60 tail --pid=$server -f /dev/null || kill -9 $server
+  wait $server
+  "$here/dump_log.sh" "$dir/data"
+}

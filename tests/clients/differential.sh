@@ -40,4 +40,9 @@ for _ in $(seq 60); do
   (exec 3<>"/dev/tcp/${kafka_address/:/\/}") 2>/dev/null && break
   sleep 0.5
 done
-"$work/venv/bin/python" "$here/differential/compare.py" "$libs"/kafka-clients-*.jar "$kafka_address" "$server_address"
+status=0
+"$work/venv/bin/python" "$here/differential/compare.py" "$libs"/kafka-clients-*.jar "$kafka_address" "$server_address" ||
+  status=1
+trap 'kill -9 $kafka 2>/dev/null || true' EXIT
+stop_server "$work/differential-broker" || status=1
+exit $status

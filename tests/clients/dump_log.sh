@@ -16,7 +16,8 @@ dump() {
   find "$data" -name "$pattern" "${where[@]}" | sort | xargs -r -n 200 | tr ' ' , | while read -r files; do
     java_tool org.apache.kafka.tools.DumpLogSegments "$@" --files "$files" >>"$out" 2>&1
   done
-  ! grep -nEi "$complaints" "$out"
+  # Topics may have any name, also one that sounds like a complaint.
+  ! grep -vE '^Dumping |payload: ' "$out" | grep -nEi "$complaints"
   echo "$(grep -c "^Dumping" "$out") files, $(grep -cE "$counted" "$out") entries" | tee "$work/dump.count"
   grep -qE "$counted" "$out"
 }

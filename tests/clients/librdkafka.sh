@@ -47,6 +47,14 @@ one() {
   return 1
 }
 
+# In this shell, whose child the broker is.
+check_files() {
+  trap - EXIT
+  if stop_server "$work/librdkafka-broker" >"$work/librdkafka.out" 2>&1; then
+    step "kafka-dump-log over every file" true
+  else step "kafka-dump-log over every file" eval 'cat "$work/librdkafka.out"; false'; fi
+}
+
 [ -x "$source_dir/tests/test-runner" ] || step "build" build
 [ -x "$source_dir/tests/test-runner" ] || finish
 if [ -z "${BOOTSTRAP:-}" ]; then
@@ -58,4 +66,5 @@ printf '%s\n' "bootstrap.servers=$server_address" test.topic.random=true test.to
 for name in $tests; do step "$name" one "$name" 200; done
 for part in $admin_tests; do SUBTESTS=$part step "0081, $part" one 0081 200; done
 for part in $old_admin_tests; do SUBTESTS=$part step "0081, $part" one 0081 200 3.9.0; done
+if [ -z "${BOOTSTRAP:-}" ]; then check_files; fi
 finish

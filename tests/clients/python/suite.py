@@ -233,6 +233,9 @@ class AioKafka:
     def _run(self, work):
         return self.loop.run_until_complete(asyncio.wait_for(work, 60))
 
+    def close(self):
+        self._run(self.admin.close())
+
     async def _with_consumer(self, topic, work):
         consumer = self.lib.AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         await consumer.start()
@@ -377,6 +380,8 @@ def main():
     case(f"create {doomed}", lambda: client.create(doomed, 3))
     case(f"delete {doomed}", lambda: client.delete(doomed))
     case(f"{doomed} is gone", lambda: wait_gone(client, doomed))
+    if name == "aiokafka":
+        client.close()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
