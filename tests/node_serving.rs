@@ -18,6 +18,7 @@ use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
 use ottla::types::{Offset, WallMs};
+use ottla::wire::Message as _;
 use ottla::wire::compression::Compression;
 use ottla::wire::frame::encode_request;
 use ottla::wire::messages::delete_records::{
@@ -293,6 +294,82 @@ async fn each_partition_of_a_request_has_its_own_error() {
     );
     let found = call(&node.connect().await, &fetch(&[0, 1], 0)).await;
     assert!(matches!(sizes(&found)[..], [(0, 0), (1, size)] if size > 0));
+}
+
+/// What a version has no field for is left out of an error; the connection is not closed over it.
+#[tokio::test]
+async fn a_fetch_is_told_its_error_in_every_version() {
+    let (dir, node) = started(&[]).await;
+    node.create("t", 1, &[]).await;
+    append(&node.connect().await, "t", batch(&["only"])).await;
+    // The leader epoch rises with every start: from now on 0 is an old one.
+    drop(node);
+    let node = TestNode::start(dir.path()).await;
+    let connection = node.connect().await;
+    let everything = MetadataRequest { topics: None, ..MetadataRequest::default() };
+    let topic_id = call(&connection, &everything).await.topics[0].topic_id;
+    let deadline = connection.env().clock().now() + PATIENCE;
+    use ErrorCode::{
+        FencedLeaderEpoch, InvalidRequest, NotLeaderOrFollower, OffsetOutOfRange, UnknownTopicOrPartition,
+    };
+    for version in FetchRequest::VERSIONS.min..=FetchRequest::VERSIONS.max {
+        let code = async |change: &dyn Fn(&mut FetchRequest)| {
+            let mut request = fetch(&[0], 0);
+            request.topics[0].topic_id = topic_id;
+            change(&mut request);
+            let response = connection.start(&request, version, deadline).unwrap().wait().await.unwrap();
+            let partition = &response.responses[0].partitions[0];
+            let leader_is_named =
+                partition.current_leader.leader_id == 1 && response.node_endpoints.len() == 1;
+            (ErrorCode::from_code(partition.error_code).unwrap(), leader_is_named)
+        };
+        let partition = |request: &mut FetchRequest, change: &dyn Fn(&mut FetchPartition)| {
+            change(&mut request.topics[0].partitions[0]);
+        };
+        let beyond = code(&|request| partition(request, &|partition| partition.fetch_offset = 2)).await;
+        assert_eq!(beyond, (OffsetOutOfRange, false), "version {version}");
+        let unknown = code(&|request| partition(request, &|partition| partition.partition = 9)).await;
+        assert_eq!(unknown, (UnknownTopicOrPartition, false), "version {version}");
+        assert_eq!(code(&|request| request.isolation_level = 2).await.0, InvalidRequest, "version {version}");
+        if version <= 14 {
+            assert_eq!(
+                code(&|request| request.replica_id = 5).await.0,
+                NotLeaderOrFollower,
+                "version {version}"
+            );
+        }
+        if version >= 9 {
+            // KIP-951: from version 16 on the client is told whom to ask.
+            let fenced =
+                code(&|request| partition(request, &|partition| partition.current_leader_epoch = 0)).await;
+            assert_eq!(fenced, (FencedLeaderEpoch, version >= 16), "version {version}");
+        }
+    }
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test]
+async fn a_refused_batch_is_answered_as_kafka_answers_it() {
+    let (_dir, node) = started(&[]).await;
+    node.create("t", 1, &[]).await;
+    node.create("compacted", 1, &[("cleanup.policy", "compact")]).await;
+    let connection = node.connect().await;
+    let mut corrupt = batch(&["corrupt"]).to_vec();
+    *corrupt.last_mut().unwrap() ^= 1;
+    let answers =
+        produce(&connection, vec![("compacted", 0, batch(&["no key"])), ("t", 0, corrupt.into())]).await;
+    let starts: Vec<_> = answers.iter().map(|answer| (answer.error_code, answer.log_start_offset)).collect();
+    use ErrorCode::{CorruptMessage, InvalidRecord, InvalidRequiredAcks, UnknownTopicOrPartition};
+    assert_eq!(starts, [(InvalidRecord.code(), 0), (CorruptMessage.code(), -1)], "where the log starts");
+    // That there is no such partition comes before acks that cannot be.
+    let request = produce_request(2, vec![("t", 0, batch(&["good"])), ("t", 9, batch(&["good"]))]);
+    let answered = call(&connection, &request).await;
+    let codes = answered.responses.iter().flat_map(|topic| &topic.partition_responses);
+    let codes: Vec<_> = codes.map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [InvalidRequiredAcks.code(), UnknownTopicOrPartition.code()]);
+    let mut empty = produce_request(-1, vec![("t", 0, batch(&["good"]))]);
+    empty.topic_data[0].partition_data.clear();
+    assert!(call(&connection, &empty).await.responses.is_empty(), "a topic without partitions");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use crate::node::metadata::Published;
 use crate::node::replica::{Pending, Receipt, Replica};
 use crate::node::service::{Answer, IncomingRequest, Reply};
 use crate::partition::{Acks, AppendRefusal};
-use crate::types::{Mono, Uuid, WallMs};
+use crate::types::{LogStart, Mono, Uuid, WallMs};
 use crate::wire::batch::TimestampType;
 use crate::wire::compression::{Compression, Encoding};
 use crate::wire::messages::produce::{
@@ -36,6 +36,9 @@ const ZSTD_SINCE: i16 = 7;
 
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version that says whom to turn to instead of a broker that does not lead (KIP-951).
+const LEADERS_SINCE: i16 = 10;
 
 /// Appends, and says what the answer waits for.
 pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) -> Reply {
@@ -104,7 +107,10 @@ async fn append_all<E: Env>(
             };
             partitions.push(partition);
         }
-        topics.push(AppendedTopic { name, topic_id, partitions });
+        // A topic without partitions is not answered, as in Kafka.
+        if !partitions.is_empty() {
+            topics.push(AppendedTopic { name, topic_id, partitions });
+        }
     }
     AppendedRequest { topics }
 }
@@ -124,7 +130,6 @@ async fn append_one<E: Env>(
     data: PartitionProduceData,
 ) -> AppendedPartition<E> {
     let PartitionProduceData { index, records } = data;
-    let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
     if !checks.context.authorize(Operation::Write, Resource::Topic(&topic.name)) {
         return refused(index, ErrorCode::TopicAuthorizationFailed, None);
     }
@@ -132,12 +137,15 @@ async fn append_one<E: Env>(
         Ok(replica) => replica,
         Err(code) => return refused(index, code, None),
     };
+    let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
     let now = broker.env.clock().wall();
     let rules = rules(&replica.config(), checks.context.api_version, now);
     let validated = broker.with_scratch(|scratch| validate(&records.unwrap_or_default(), &rules, scratch));
     let batch = match validated {
         Ok(batch) => batch,
-        Err(rejected) => return rejected_batch(index, &rejected),
+        Err(rejected) => {
+            return with_log_start(rejected_batch(index, &rejected), replica.positions().log_start);
+        }
     };
     if checks.transactional || batch.header.is_transactional() {
         let message = "transactions are not supported by this version of the broker".to_owned();
@@ -167,9 +175,24 @@ async fn append<E: Env>(
         Err(refusal) => {
             // Not leading is no news to the client; of the rest it should know why.
             let message = (refusal != AppendRefusal::NotLeader).then(|| refusal.to_string());
-            refused(index, refusal.error_code(), message)
+            with_log_start(refused(index, refusal.error_code(), message), replica.positions().log_start)
         }
     }
+}
+
+/// Kafka says where the log starts also for a batch that it refuses, save for what it finds out before it looks
+/// at the log.
+fn with_log_start<E: Env>(mut partition: AppendedPartition<E>, log_start: LogStart) -> AppendedPartition<E> {
+    let unsaid = [
+        ErrorCode::CorruptMessage,
+        ErrorCode::NotLeaderOrFollower,
+        ErrorCode::MessageTooLarge,
+        ErrorCode::KafkaStorageError,
+    ];
+    if !unsaid.iter().any(|code| code.code() == partition.response.error_code) {
+        partition.response.log_start_offset = log_start.offset().0;
+    }
+    partition
 }
 
 /// What the topic asks of a batch.
@@ -274,7 +297,8 @@ fn answer<E: Env>(
     for AppendedTopic { name, topic_id, partitions } in appended.topics {
         let mut partition_responses = Vec::with_capacity(partitions.len());
         for AppendedPartition { response: mut partition, .. } in partitions {
-            if partition.error_code == ErrorCode::NotLeaderOrFollower.code() {
+            let redirected = partition.error_code == ErrorCode::NotLeaderOrFollower.code();
+            if redirected && context.api_version >= LEADERS_SINCE {
                 name_leader(broker, published, context, &name, topic_id, &mut partition, &mut response);
             }
             partition_responses.push(partition);

@@ -39,6 +39,9 @@ use crate::wire::messages::fetch::{
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
 
+/// The first version that says whom to turn to instead of a broker that does not lead (KIP-951).
+const LEADERS_SINCE: i16 = 16;
+
 /// The most bytes of one response, whatever the client allows, save for a single larger batch. All of it is
 /// read before the first byte is sent: were it more, the client would wait, and the memory never be warm.
 const RESPONSE_BYTES_MAX: usize = 8 << 20;
@@ -52,13 +55,10 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
     };
     drop((body, permit));
     if fetch.replica_id.max(fetch.replica_state.replica_id) >= 0 {
-        return Reply::Now(Answer::Close("a replica fetches, and this broker has no followers".to_owned()));
+        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::NotLeaderOrFollower));
     }
     let Some(isolation) = Isolation::from_code(fetch.isolation_level) else {
-        return Reply::Now(Answer::Close(format!(
-            "isolation level {} does not exist",
-            fetch.isolation_level
-        )));
+        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::InvalidRequest));
     };
     let now = broker.env.clock().now();
     let begun = broker.sessions().begin(session_request(&context, &fetch), now);
@@ -180,7 +180,7 @@ impl<E: Env> Fetching<E> {
     ) -> FoundPartition<E> {
         let replica = match self.replica(published, key) {
             Ok(replica) => replica,
-            Err(code) => return failed(key.index, code),
+            Err(code) => return self.absent(published, key, code),
         };
         let request = ReadRequest {
             current_leader_epoch: position.current_leader_epoch,
@@ -192,7 +192,7 @@ impl<E: Env> Fetching<E> {
             Ok(planned) => planned,
             Err(refusal) => {
                 let mut partition = failed(key.index, refusal.error_code());
-                partition.data.current_leader = self.leader(published, key);
+                self.redirect(published, key, &mut partition.data);
                 return partition;
             }
         };
@@ -227,16 +227,31 @@ impl<E: Env> Fetching<E> {
         find_replica(published, self.broker.id(), Some(topic), key.index)
     }
 
-    fn leader(&self, published: &Published<E>, key: &FetchKey) -> LeaderIdAndEpoch {
+    /// The answer for a partition that is not here.
+    fn absent(&self, published: &Published<E>, key: &FetchKey, code: ErrorCode) -> FoundPartition<E> {
+        let mut data = unread(key.index, code);
+        self.redirect(published, key, &mut data);
+        FoundPartition { data, more: None }
+    }
+
+    /// Names the leader to a client that has turned to the wrong broker or is behind the times, in the versions
+    /// that can say so.
+    fn redirect(&self, published: &Published<E>, key: &FetchKey, data: &mut PartitionData) {
+        let codes = [ErrorCode::NotLeaderOrFollower, ErrorCode::FencedLeaderEpoch];
+        let asked_wrongly = codes.iter().any(|code| code.code() == data.error_code);
+        if self.context.api_version < LEADERS_SINCE || !asked_wrongly {
+            return;
+        }
         let topic = match &key.topic {
             TopicRef::Id(id) => published.image.topic(*id),
             TopicRef::Name(name) => published.image.topic_named(name),
         };
-        let registration = topic.and_then(|topic| topic.partitions.get(&key.index));
-        registration.map_or_else(LeaderIdAndEpoch::default, |registration| LeaderIdAndEpoch {
-            leader_id: registration.leader.0,
-            leader_epoch: registration.leader_epoch.0,
-        })
+        if let Some(registration) = topic.and_then(|topic| topic.partitions.get(&key.index)) {
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id: registration.leader.0,
+                leader_epoch: registration.leader_epoch.0,
+            };
+        }
     }
 
     /// Bytes that this partition may still return.
@@ -427,6 +442,20 @@ fn session_error(context: &RequestContext, code: ErrorCode) -> Answer {
     super::respond::<FetchRequest>(context, &response)
 }
 
+/// The same error for every partition that is named; there is no session.
+fn refuse_all(context: &RequestContext, fetch: &FetchRequest, code: ErrorCode) -> Answer {
+    let mut response = FetchResponse::default();
+    for topic in &fetch.topics {
+        let partitions = topic.partitions.iter().map(|asked| unread(asked.partition, code));
+        response.responses.push(FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: partitions.collect(),
+        });
+    }
+    super::respond::<FetchRequest>(context, &response)
+}
+
 /// What the response says of a partition before anything is read.
 fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
     let positions = &plan.positions;
@@ -444,15 +473,18 @@ fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
     }
 }
 
-fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
-    let data = PartitionData {
+/// What the response says of a partition that nobody has looked at.
+fn unread(index: i32, code: ErrorCode) -> PartitionData {
+    PartitionData {
         partition_index: index,
         error_code: code.code(),
         high_watermark: -1,
-        aborted_transactions: None,
         ..PartitionData::default()
-    };
-    FoundPartition { data, more: None }
+    }
+}
+
+fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
+    FoundPartition { data: PartitionData { aborted_transactions: None, ..unread(index, code) }, more: None }
 }
 
 fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> FoundPartition<E> {

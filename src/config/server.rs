@@ -88,7 +88,7 @@ pub struct ServerConfigError {
 
 impl ServerConfig {
     /// Reads a configuration. The warnings name what was set without effect.
-    pub fn parse(texts: Texts) -> Result<(Self, Vec<String>), ServerConfigError> {
+    pub fn parse(mut texts: Texts) -> Result<(Self, Vec<String>), ServerConfigError> {
         let mut problems: Vec<String> = texts
             .iter()
             .filter_map(|(name, text)| broker_key(name)?.parse(text).err())
@@ -107,6 +107,10 @@ impl ServerConfig {
         }
         let warnings = warnings(&given);
         let config = Self::build(&given, addresses);
+        // As in Kafka, whoever asks for configs finds the node's id under both of its names.
+        for name in ["node.id", "broker.id"] {
+            texts.insert(name.to_owned(), config.node_id.to_string());
+        }
         Ok((Self { texts, ..config }, warnings))
     }
 
@@ -535,6 +539,7 @@ mod tests {
     fn one_broker_alone_is_a_configuration() {
         let (config, warnings) = ServerConfig::parse(texts(&[("broker.rack", "a")])).expect("it is complete");
         assert_eq!((config.node_id, config.rack.as_deref()), (BrokerId(1), Some("a")));
+        assert_eq!((config.texts["node.id"].as_str(), config.texts["broker.id"].as_str()), ("1", "1"));
         assert_eq!((config.default_replication_factor, config.min_insync_replicas()), (1, 1));
         assert_eq!(config.listeners.len(), 1);
         assert_eq!(config.controller_listeners[0].port, 9093);
