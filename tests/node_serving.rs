@@ -447,7 +447,6 @@ async fn a_listener_without_a_host_takes_both_kinds_of_addresses() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "it takes a directory away behind the broker's back")]
 async fn a_failed_directory_fails_the_deletion_of_its_own_records_alone() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let both = format!("{},{}", one.path().display(), other.path().display());

@@ -14,7 +14,7 @@ use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _, Purpose};
 use ottla::node::budget::{Budget, Permit};
 use ottla::node::connection::ConnectionConfig;
-use ottla::node::context::{Operation, Resource};
+use ottla::node::context::{Operation, PermitAll, Resource};
 use ottla::node::listener::{Listener, ListenerConfig};
 use ottla::node::service::{Answer, IncomingRequest, Reply, Response, Service};
 use ottla::wire::api::ApiKey;
@@ -155,6 +155,7 @@ impl Setup {
             address: "127.0.0.1:0".parse().unwrap(),
             slots: Arc::new(Semaphore::new(self.max_connections)),
             ids: Arc::default(),
+            authorizer: Arc::new(PermitAll),
             connection: ConnectionConfig {
                 max_request_bytes: self.max_request_bytes,
                 max_idle: self.max_idle,

@@ -6,7 +6,8 @@
 //! such a producer can notice.
 //!
 //! Idempotent producers (KIP-98) are served; transactional batches are refused with INVALID_TXN_STATE, since
-//! there is no transaction coordinator yet.
+//! there is no transaction coordinator yet. The topics of the cluster itself are for its own coordinators to
+//! write to: INVALID_TOPIC_EXCEPTION, save for a client that calls itself `__admin_client`, as in Kafka.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::hosting::find_replica;
 use super::{Broker, decode, malformed, respond};
 use crate::config::topic::{MessageTimestampType, TopicCompression, TopicConfig};
 use crate::controller::image::TopicImage;
+use crate::controller::names;
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
@@ -37,8 +39,11 @@ const ZSTD_SINCE: i16 = 7;
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
 
-/// The first version that says whom to turn to instead of a broker that does not lead (KIP-951).
+/// The first version that tells who leads (KIP-951).
 const LEADERS_SINCE: i16 = 10;
+
+/// Whoever calls himself so may write to the topics of the cluster itself.
+const ADMIN_CLIENT: &str = "__admin_client";
 
 /// Appends, and says what the answer waits for.
 pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) -> Reply {
@@ -90,17 +95,16 @@ async fn append_all<E: Env>(
     context: &RequestContext,
     produce: ProduceRequest,
 ) -> AppendedRequest<E> {
-    let acks = Acks::from_code(produce.acks);
-    let transactional = produce.transactional_id.is_some();
+    let checks = Checks {
+        acks: Acks::from_code(produce.acks),
+        transactional_id: produce.transactional_id.as_deref(),
+        context,
+    };
     let mut topics = Vec::with_capacity(produce.topic_data.len());
     for TopicProduceData { name, topic_id, partition_data } in produce.topic_data {
-        let topic = match context.api_version >= TOPIC_IDS_SINCE {
-            true => published.image.topic(topic_id).ok_or(ErrorCode::UnknownTopicId),
-            false => published.image.topic_named(&name).ok_or(ErrorCode::UnknownTopicOrPartition),
-        };
+        let topic = find_topic(published, context, &name, topic_id);
         let mut partitions = Vec::with_capacity(partition_data.len());
         for data in partition_data {
-            let checks = Checks { acks, transactional, context };
             let partition = match topic {
                 Ok(topic) => append_one(broker, published, topic, &checks, data).await,
                 Err(code) => refused(data.index, code, None),
@@ -115,10 +119,29 @@ async fn append_all<E: Env>(
     AppendedRequest { topics }
 }
 
+/// The topic that is meant. Whoever may not write to a name is not told whether there is such a topic.
+fn find_topic<'a, E: Env>(
+    published: &'a Published<E>,
+    context: &RequestContext,
+    name: &str,
+    topic_id: Uuid,
+) -> Result<&'a TopicImage, ErrorCode> {
+    let by_id = context.api_version >= TOPIC_IDS_SINCE;
+    let topic = match by_id {
+        true => Some(published.image.topic(topic_id).ok_or(ErrorCode::UnknownTopicId)?),
+        false => published.image.topic_named(name),
+    };
+    let name = topic.map_or(name, |topic| &topic.name);
+    if !context.authorize(Operation::Write, Resource::Topic(name)) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    topic.map(AsRef::as_ref).ok_or(ErrorCode::UnknownTopicOrPartition)
+}
+
 /// What holds for the whole request.
 struct Checks<'a> {
     acks: Option<Acks>,
-    transactional: bool,
+    transactional_id: Option<&'a str>,
     context: &'a RequestContext,
 }
 
@@ -130,14 +153,15 @@ async fn append_one<E: Env>(
     data: PartitionProduceData,
 ) -> AppendedPartition<E> {
     let PartitionProduceData { index, records } = data;
-    if !checks.context.authorize(Operation::Write, Resource::Topic(&topic.name)) {
-        return refused(index, ErrorCode::TopicAuthorizationFailed, None);
-    }
     let replica = match find_replica(published, broker.id(), Some(topic), index) {
         Ok(replica) => replica,
         Err(code) => return refused(index, code, None),
     };
     let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
+    if names::is_internal(&topic.name) && checks.context.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        let message = format!("Cannot append to internal topic {}", topic.name);
+        return refused(index, ErrorCode::InvalidTopicException, Some(message));
+    }
     let now = broker.env.clock().wall();
     let rules = rules(&replica.config(), checks.context.api_version, now);
     let validated = broker.with_scratch(|scratch| validate(&records.unwrap_or_default(), &rules, scratch));
@@ -147,11 +171,19 @@ async fn append_one<E: Env>(
             return with_log_start(rejected_batch(index, &rejected), replica.positions().log_start);
         }
     };
-    if checks.transactional || batch.header.is_transactional() {
-        let message = "transactions are not supported by this version of the broker".to_owned();
-        return refused(index, ErrorCode::InvalidTxnState, Some(message));
+    if batch.header.is_transactional() {
+        return refused_transaction(index, checks);
     }
     append(replica, index, &batch, acks).await
+}
+
+fn refused_transaction<E: Env>(index: i32, checks: &Checks<'_>) -> AppendedPartition<E> {
+    let permitted = |id| checks.context.authorize(Operation::Write, Resource::TransactionalId(id));
+    if !checks.transactional_id.is_some_and(permitted) {
+        return refused(index, ErrorCode::TransactionalIdAuthorizationFailed, None);
+    }
+    let message = "transactions are not supported by this version of the broker".to_owned();
+    refused(index, ErrorCode::InvalidTxnState, Some(message))
 }
 
 async fn append<E: Env>(
@@ -297,8 +329,8 @@ fn answer<E: Env>(
     for AppendedTopic { name, topic_id, partitions } in appended.topics {
         let mut partition_responses = Vec::with_capacity(partitions.len());
         for AppendedPartition { response: mut partition, .. } in partitions {
-            let redirected = partition.error_code == ErrorCode::NotLeaderOrFollower.code();
-            if redirected && context.api_version >= LEADERS_SINCE {
+            let moved = partition.error_code == ErrorCode::NotLeaderOrFollower.code();
+            if moved && context.api_version >= LEADERS_SINCE {
                 name_leader(broker, published, context, &name, topic_id, &mut partition, &mut response);
             }
             partition_responses.push(partition);

@@ -3,8 +3,10 @@
 //! Reads up to the high watermark, or for read_committed up to the last stable offset, and waits, up to
 //! `max_wait_ms`, until there are `min_bytes`, or as much as the limits allow. The first partition with records
 //! returns at least one whole batch, however large, so that every consumer gets on (KIP-74). Memory is taken
-//! before it is filled; where there is none in time, the answer has no records. Every batch's CRC is checked before it is
-//! sent: rotten bytes are never served; the partition answers KAFKA_STORAGE_ERROR, which consumers retry.
+//! before it is filled; where there is none in time, the answer has no records.
+//!
+//! Every batch's CRC is checked before it is sent: rotten bytes are never served; the partition answers
+//! KAFKA_STORAGE_ERROR, which consumers retry.
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
 //! (KIP-320): see [`partition`](crate::partition). A replica's Fetch is refused: this version has no followers.
@@ -39,8 +41,11 @@ use crate::wire::messages::fetch::{
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
 
-/// The first version that says whom to turn to instead of a broker that does not lead (KIP-951).
+/// The first version that tells who leads (KIP-951).
 const LEADERS_SINCE: i16 = 16;
+
+/// The first version whose clients know KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_SINCE: i16 = 6;
 
 /// The most bytes of one response, whatever the client allows, save for a single larger batch. All of it is
 /// read before the first byte is sent: were it more, the client would wait, and the memory never be warm.
@@ -211,20 +216,24 @@ impl<E: Env> Fetching<E> {
         FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
     }
 
+    /// The replica that is meant. Whoever may not read a name is not told whether there is such a topic.
     fn replica<'a>(
         &self,
         published: &'a Published<E>,
         key: &FetchKey,
     ) -> Result<&'a Arc<Replica<E>>, ErrorCode> {
-        let (topic, unknown) = match &key.topic {
-            TopicRef::Id(id) => (published.image.topic(*id), ErrorCode::UnknownTopicId),
-            TopicRef::Name(name) => (published.image.topic_named(name), ErrorCode::UnknownTopicOrPartition),
+        let topic = match &key.topic {
+            TopicRef::Id(id) => Some(published.image.topic(*id).ok_or(ErrorCode::UnknownTopicId)?),
+            TopicRef::Name(name) => published.image.topic_named(name),
         };
-        let topic = topic.ok_or(unknown)?;
-        if !self.context.authorize(Operation::Read, Resource::Topic(&topic.name)) {
+        let name = match (topic, &key.topic) {
+            (None, TopicRef::Name(name)) => name,
+            (topic, _) => &topic.expect("an unknown id was refused").name,
+        };
+        if !self.context.authorize(Operation::Read, Resource::Topic(name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
-        find_replica(published, self.broker.id(), Some(topic), key.index)
+        find_replica(published, self.broker.id(), topic.map(AsRef::as_ref), key.index)
     }
 
     /// The answer for a partition that is not here.
@@ -355,7 +364,8 @@ impl<E: Env> Fetching<E> {
         let mut data: Vec<Option<PartitionData>> =
             partitions.into_iter().map(|partition| Some(partition.data)).collect();
         for index in completed.included {
-            let partition = data[index].take().expect("an index is included once");
+            let mut partition = data[index].take().expect("an index is included once");
+            partition.error_code = in_version(partition.error_code, self.context.api_version);
             if partition.current_leader.leader_id >= 0 {
                 self.name_leader(published, partition.current_leader.leader_id, &mut response);
             }
@@ -500,6 +510,12 @@ fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> F
     failed(index, code)
 }
 
+/// Clients before version 6 do not know KAFKA_STORAGE_ERROR as one to retry.
+fn in_version(error_code: i16, version: i16) -> i16 {
+    let unknown = error_code == ErrorCode::KafkaStorageError.code() && version < STORAGE_ERROR_SINCE;
+    if unknown { ErrorCode::NotLeaderOrFollower.code() } else { error_code }
+}
+
 fn summary(data: &PartitionData) -> FetchAnswer {
     FetchAnswer {
         error: ErrorCode::from_code(data.error_code).expect("handlers answer codes that exist"),
@@ -519,5 +535,15 @@ fn put(topics: &mut Vec<FetchableTopicResponse>, key: &TopicRef, partition: Part
     match topics.last_mut() {
         Some(last) if last.topic == topic && last.topic_id == topic_id => last.partitions.push(partition),
         _ => topics.push(FetchableTopicResponse { topic, topic_id, partitions: vec![partition] }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_clients_get_a_code_that_they_retry() {
+        assert_eq!([in_version(56, 5), in_version(56, 6), in_version(1, 4)], [6, 56, 1]);
     }
 }

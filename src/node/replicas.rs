@@ -93,6 +93,25 @@ pub enum OpenReplicaError {
     NoDirectory,
 }
 
+impl OpenReplicaError {
+    /// Whether the disk failed, rather than what is on it.
+    fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Disk(_)
+            | Self::Log(OpenLogError::Disk(_))
+            | Self::Read(ReadError::Disk(_))
+            | Self::Checkpoint(CheckpointError::Disk(_)) => true,
+            Self::Log(OpenLogError::Corrupt(_))
+            | Self::Read(_)
+            | Self::Checkpoint(_)
+            | Self::Lost { .. }
+            | Self::Twice { .. }
+            | Self::Config { .. }
+            | Self::NoDirectory => false,
+        }
+    }
+}
+
 /// One replica to open.
 struct Opening {
     key: PartitionKey,
@@ -252,7 +271,7 @@ impl<E: Env> Replicas<E> {
         for topic in gone {
             for &index in topic.partitions.keys() {
                 if let Some(replica) = replicas.remove(&PartitionKey { topic_id: topic.id, index }) {
-                    put_away.extend(self.delete(&replica).await?);
+                    put_away.extend(self.delete(&replica).await);
                 }
             }
         }
@@ -273,7 +292,7 @@ impl<E: Env> Replicas<E> {
                 }
             }
         }
-        for replica in self.open_many(openings).await? {
+        for replica in self.open_usable(openings).await? {
             replicas.insert(replica.key(), replica);
         }
         self.tell(&image, &before.image, layers_changed, &replicas)?;
@@ -351,29 +370,57 @@ impl<E: Env> Replicas<E> {
         Ok(Opening { key, name, directory, config, leader_epoch, hints })
     }
 
+    /// Opens replicas at start. Whatever is wrong with one of them keeps the node from starting.
     async fn open_many(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
+        let opened = self.open_each(openings).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for directory in &self.directories {
+            self.sync_names(directory, &opened).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Opens replicas while the node is at work. A directory that fails at it goes offline, without them.
+    async fn open_usable(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
+        let places: Vec<_> = openings.iter().map(|opening| Arc::clone(&opening.directory)).collect();
+        let mut opened = Vec::with_capacity(openings.len());
+        for (directory, outcome) in places.into_iter().zip(self.open_each(openings).await) {
+            match outcome {
+                Ok(replica) => opened.push(replica),
+                Err(error) if error.is_of_disk() => directory.report_failure(&error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        for directory in &self.directories {
+            if let Err(error) = self.sync_names(directory, &opened).await {
+                directory.report_failure(&error.to_string());
+            }
+        }
+        opened.retain(|replica| replica.directory().is_online());
+        Ok(opened)
+    }
+
+    async fn open_each(&self, openings: Vec<Opening>) -> Vec<Result<Arc<Replica<E>>, OpenReplicaError>> {
         let replicas = self.clone();
         let open = move |opening| {
             let replicas = replicas.clone();
             async move { replicas.open(opening).await }
         };
-        let opened = parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await;
-        let opened = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
-        self.sync_names(&opened).await?;
-        Ok(opened)
+        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await
     }
 
     /// Makes the names of new partition directories durable, once for all that are created together.
-    async fn sync_names(&self, opened: &[Arc<Replica<E>>]) -> Result<(), DiskError> {
-        for directory in &self.directories {
-            let is_new = |replica: &&Arc<Replica<E>>| {
-                Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
-            };
-            let new: Vec<_> = opened.iter().filter(is_new).collect();
-            if !new.is_empty() {
-                self.env.disk().sync_dir(directory.path()).await?;
-                new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
-            }
+    async fn sync_names(
+        &self,
+        directory: &Arc<LogDirectory>,
+        opened: &[Arc<Replica<E>>],
+    ) -> Result<(), DiskError> {
+        let is_new = |replica: &&Arc<Replica<E>>| {
+            Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
+        };
+        let new: Vec<_> = opened.iter().filter(is_new).collect();
+        if !new.is_empty() {
+            self.env.disk().sync_dir(directory.path()).await?;
+            new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
         }
         Ok(())
     }
@@ -461,14 +508,17 @@ impl<E: Env> Replicas<E> {
     }
 
     /// Takes a replica's files out of use: the directory is renamed, to be removed later. Where the log
-    /// directory has failed, that is left to the next start, which puts aside what the metadata does not know.
-    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<Option<PathBuf>, DiskError> {
+    /// directory has failed, or fails at it, that is left to the next start, which puts aside what the metadata
+    /// does not know.
+    async fn delete(&self, replica: &Arc<Replica<E>>) -> Option<PathBuf> {
         replica.close_for_deletion().await;
-        if !replica.directory().is_online() {
-            return Ok(None);
+        let directory = replica.directory();
+        if !directory.is_online() {
+            return None;
         }
         let new_name = replica.name().deleted_directory_name(self.unique(replica.key()));
-        self.rename(replica.directory(), replica.name(), new_name).await.map(Some)
+        let renamed = self.rename(directory, replica.name(), new_name).await;
+        renamed.inspect_err(|error| directory.report_failure(&error.to_string())).ok()
     }
 
     async fn put_aside(&self, stray: &Stray) -> Result<(), DiskError> {
