@@ -198,6 +198,8 @@ pub struct Tally {
     pub read: u64,
     /// Offsets below the logs' starts in the end.
     pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
 }
 
 impl fmt::Display for What {
@@ -286,6 +288,7 @@ impl History {
             match &event.what {
                 What::Acked { .. } => tally.acked += 1,
                 What::Polled { records, .. } => tally.read += records.len() as u64,
+                What::Answered { .. } => tally.answered += 1,
                 What::LogStart { key, offset } => {
                     starts.insert(*key, *offset);
                 }

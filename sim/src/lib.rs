@@ -20,7 +20,8 @@
 //! | [`faults`], [`nemesis`] | which faults come, and how they are done |
 //! | [`cluster`], [`workload`] | the glue to the real thing: a broker's process, clients' work |
 //! | [`history`], [`oracles`], [`guarantee`] | what was seen, what must hold, and under which faults |
-//! | [`scenario`], [`swarm`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`regression`], [`cli`] | claims, tested |
+//! | [`scenario`], [`swarm`], [`run`], [`sweep`], [`golden`], [`cli`] | claims, tested |
+//! | [`failure`], [`shrink`], [`regression`], [`mutant`] | what failed, and what has to |
 //! | [`trace`], [`digest`], [`dice`] | what happened, its hash, and what decided |
 //!
 //! # Determinism

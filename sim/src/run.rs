@@ -161,6 +161,8 @@ pub struct Report {
     pub read: u64,
     /// Offsets that lay below the logs' starts in the end.
     pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
     /// Processes started.
     pub starts: u64,
     /// What the trace kept.
@@ -216,7 +218,7 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
     let actors = held.lock().expect("nobody else holds it").take().expect("the simulation has begun");
     let ran = actors.ran();
     let now = world.engine().now_ns();
-    let Tally { acked, read, deleted } = History::tally(&ran.events);
+    let Tally { acked, read, deleted, answered } = History::tally(&ran.events);
     let evidence = Evidence {
         events: ran.events,
         observed: world.take_observed(),
@@ -241,6 +243,7 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         acked,
         read,
         deleted,
+        answered,
         starts: ran.starts,
         trace: world.engine().take_events(),
     }

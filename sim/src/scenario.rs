@@ -266,6 +266,12 @@ impl Scenario {
         self.workload.delete_records_every_ms > 0 || self.retention() != Retention::default()
     }
 
+    /// Whether somebody sends batches that no producer would. Where records go, so does what the broker knows
+    /// of their producers: there nobody can say how such batches are to be answered.
+    pub fn insists(&self) -> bool {
+        self.expect == Expect::Pass && !self.deletes()
+    }
+
     /// The kinds of faults that can come.
     pub fn fault_kinds(&self) -> BTreeSet<FaultKind> {
         self.faults.weights.iter().filter(|(_, weight)| **weight > 0).map(|(kind, _)| *kind).collect()

@@ -40,6 +40,8 @@ pub struct Tally {
     pub read: u64,
     /// Offsets below log starts in the end.
     pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
     /// How often each kind of fault made a difference.
     pub fired: BTreeMap<FaultKind, u64>,
     /// What losses of power took.
@@ -66,6 +68,7 @@ impl Tally {
         self.acked += report.acked;
         self.read += report.read;
         self.deleted += report.deleted;
+        self.answered += report.answered;
         for (kind, times) in &report.fired.effects {
             *self.fired.entry(*kind).or_default() += times;
         }
@@ -85,6 +88,9 @@ impl Tally {
             for kind in scenario.fault_kinds().into_iter().filter(never) {
                 reasons.push(format!("{} never made a difference in {} seeds", kind.label(), self.seeds));
             }
+        }
+        if scenario.insists() && self.answered < self.seeds {
+            reasons.push(format!("{} batches out of place in {} seeds", self.answered, self.seeds));
         }
         if scenario.deletes() && self.deleted == 0 && self.seeds >= SEEDS_TO_DELETE {
             reasons.push(format!("no log lost its beginning in {} seeds", self.seeds));
@@ -216,6 +222,7 @@ mod tests {
             acked: u64::from(plan.seed != 3),
             read: 2,
             deleted: 0,
+            answered: 1,
             starts: 1,
             trace: Vec::new(),
         }
@@ -247,6 +254,8 @@ mod tests {
         let mut deletes = pass.clone();
         deletes.workload.delete_records_every_ms = 1;
         let kept = &sweep(std::slice::from_ref(&deletes), 20, 1)[0];
+        let mute = Tally { answered: 49, idle: 0, ..idle.clone() };
+        assert_eq!(mute.vacuous(&pass), ["49 batches out of place in 50 seeds"]);
         assert_eq!(kept.vacuous(&deletes)[1], "no log lost its beginning in 20 seeds");
         let unfired = &sweep(std::slice::from_ref(&pass), 1_000, 2)[0];
         assert_eq!(unfired.vacuous(&pass), ["crash never made a difference in 1000 seeds"]);

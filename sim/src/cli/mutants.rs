@@ -1,9 +1,9 @@
 //! `cargo sim mutants`: plants a bug, sweeps seeds until one fails, and tells what happened.
 //!
-//! A mutant is built in a copy of the sources under `target/mutants`, with a target directory of its own that
-//! begins with the dependencies as this program was built with them: only the two packages of the workspace
-//! are compiled. Cargo finds `.cargo/config.toml` above the copy. A second one in the copy would be merged
-//! with it, and other flags would compile everything anew.
+//! A mutant is built in a copy of the sources under `target/mutants`, as this program was built and with the
+//! dependencies that it was built with: only the two packages of the workspace are compiled. Cargo finds
+//! `.cargo/config.toml` above the copy. A second one in the copy would be merged with it, and other flags would
+//! compile everything anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,7 +136,8 @@ fn subjects(message: &str) -> Vec<&str> {
 
 /// Builds the mutant; the path of its program.
 fn build(mutant: &Mutant) -> Result<PathBuf, String> {
-    let tree = Path::new("target/mutants").join(&mutant.name);
+    // One copy for all mutants: what one leaves changed, the next changes back.
+    let tree = Path::new("target/mutants/source");
     let original = fs::read_to_string(&mutant.file).map_err(|e| format!("{}: {e}", mutant.file.display()))?;
     let planted = mutant.plant(&original)?;
     let told = |error: std::io::Error| format!("{}: {error}", tree.display());
@@ -155,12 +156,14 @@ fn build(mutant: &Mutant) -> Result<PathBuf, String> {
     cargo.args(["build", "--quiet", "--package", "ottla-sim", "--locked", "--profile", profile]);
     // What is built once gains nothing from being built in small pieces.
     cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_INCREMENTAL", "0");
-    let status = cargo.current_dir(&tree).status().map_err(told)?;
+    let status = cargo.current_dir(tree).status().map_err(told)?;
     let program = into.join("ottla-sim");
     if !status.success() {
         return Err(format!("{} does not compile", mutant.name));
     }
-    let kept = tree.join("ottla-sim");
+    let programs = Path::new("target/mutants/programs");
+    fs::DirBuilder::new().recursive(true).create(programs).map_err(told)?;
+    let kept = programs.join(&mutant.name);
     fs::copy(&program, &kept).map_err(told)?;
     Ok(kept)
 }

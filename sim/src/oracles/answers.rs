@@ -7,7 +7,8 @@ use super::{Evidence, Violation};
 use crate::history::What;
 
 /// What a broker says of itself, not of the batch.
-const EXCUSES: [ErrorCode; 5] = [
+const EXCUSES: [ErrorCode; 6] = [
+    ErrorCode::CoordinatorLoadInProgress,
     ErrorCode::NotLeaderOrFollower,
     ErrorCode::LeaderNotAvailable,
     ErrorCode::UnknownTopicOrPartition,

@@ -27,6 +27,7 @@
 //! | `high-watermark-monotone` | it rises until the replica restarts or truncates | Kafka's raft simulation |
 //! | `committed-durable` | a log never ends below a high watermark that it has shown | DESIGN, "What we promise" |
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
+//! | `prompt` | without a fault nothing takes long | DESIGN, "Syncs": no timer |
 //! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
 
 mod ack_committed;
@@ -46,6 +47,7 @@ mod poll_skip;
 mod position_lost;
 mod positions_ordered;
 mod progress;
+mod prompt;
 mod read_committed;
 mod reordered;
 mod retention;
@@ -56,6 +58,8 @@ mod unseen;
 mod vanished;
 
 use std::collections::BTreeMap;
+
+use ottla::types::PartitionKey;
 
 use crate::faults::FaultKind;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
@@ -127,7 +131,7 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 24] = [
+pub const ALL: [Oracle; 25] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
@@ -151,6 +155,7 @@ pub const ALL: [Oracle; 24] = [
     safety("answers", answers::check),
     safety("sequence", sequence::check),
     safety("unexpected-exit", unexpected_exit::check),
+    Oracle { name: "prompt", class: Class::Liveness, check: prompt::check },
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
 ];
 
@@ -198,6 +203,16 @@ impl Evidence {
                 let (time_ns, client) = (event.time_ns, event.client);
                 Some(Read { time_ns, client, key: key?, offset: *offset, value: *value })
             })
+        })
+    }
+
+    /// A partition as clients call it, if anybody was told its topic's id.
+    fn key_of(&self, partition: &PartitionKey) -> Option<Key> {
+        self.events.iter().find_map(|event| match event.what {
+            What::Named { topic, id } if id == partition.topic_id.0 => {
+                Some(Key { topic, partition: partition.index })
+            }
+            _ => None,
         })
     }
 
@@ -305,7 +320,7 @@ mod inside {
     //! What a node said, by hand.
 
     use ottla::env::Event;
-    use ottla::types::{LeaderEpoch, Offset, PartitionKey, Uuid};
+    use ottla::types::{LeaderEpoch, Offset, Uuid};
 
     use super::*;
     use crate::engine::{Life, NodeId};

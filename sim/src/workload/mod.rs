@@ -26,7 +26,6 @@ use crate::env::SimEnv;
 use crate::guarantee::Flush;
 use crate::history::{Key, What};
 use crate::run::{Stage, Workload};
-use crate::scenario::Expect;
 
 /// The port where brokers answer.
 pub const BROKER_PORT: u16 = 9092;
@@ -60,9 +59,7 @@ impl Workload for Clients {
             let env = stage.world.env(scenario.deleter());
             env.clone().spawn("deleter", delete::delete(stage.clone(), env))
         });
-        // Where records go, so does what the broker knows of their producers.
-        let insists = scenario.expect == Expect::Pass && !scenario.deletes();
-        let pedant = insists.then(|| {
+        let pedant = scenario.insists().then(|| {
             let env = stage.world.env(scenario.pedant());
             env.clone().spawn("pedant", pedant::insist(stage.clone(), env))
         });

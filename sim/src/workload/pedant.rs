@@ -21,6 +21,8 @@ use crate::history::{Acks, Key, Value, What};
 use crate::run::Stage;
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Less than our own, so that we hear what the broker says when the time is up and a sync is not.
+const BROKER_PATIENCE: Duration = Duration::from_millis(400);
 /// Up to this version a Produce request names its topic.
 const NAMES_UNTIL: i16 = 12;
 /// Batches that a producer sends in good order: one more than the broker has to remember.
@@ -72,11 +74,19 @@ impl<'a> Round<'a> {
         let broker = stage.scenario.brokers()[0].to_string();
         let config = client_config(stage, env);
         let connection = Connection::open(env, &broker, BROKER_PORT, &config).await.ok()?;
-        let request = InitProducerIdRequest { transaction_timeout_ms: 60_000, ..Default::default() };
+        let request = InitProducerIdRequest {
+            transactional_id: None,
+            transaction_timeout_ms: 60_000,
+            ..Default::default()
+        };
         let deadline = env.clock().now() + PATIENCE;
         let call = connection.start(&request, i16::MAX, deadline).ok()?;
         let given = env.clock().timeout_at(deadline, call.wait()).await?.ok()?;
         let (producer_id, epoch) = (ProducerId(given.producer_id), ProducerEpoch(given.producer_epoch));
+        let case = "in need of a producer id".to_owned();
+        let (code, offset) = (given.error_code, -1);
+        let answered = What::Answered { key, case, expected: 0, expected_offset: None, code, offset };
+        stage.history.record(env.life().node, answered);
         (given.error_code == 0).then_some(Self { stage, env, key, connection, producer_id, epoch, next })
     }
 
@@ -140,7 +150,7 @@ impl<'a> Round<'a> {
             vec![PartitionProduceData { index: self.key.partition, records: Some(self.batch(case)) }];
         let topic_data =
             vec![TopicProduceData { name: self.key.topic_name(), partition_data, ..Default::default() }];
-        let timeout_ms = PATIENCE.as_millis() as i32;
+        let timeout_ms = BROKER_PATIENCE.as_millis() as i32;
         let request = ProduceRequest { acks: case.acks, timeout_ms, topic_data, ..Default::default() };
         let deadline = self.env.clock().now() + PATIENCE;
         let call = self.connection.start(&request, NAMES_UNTIL, deadline).ok()?;
