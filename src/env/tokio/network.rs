@@ -214,3 +214,22 @@ fn network_error(error: io::Error) -> NetworkError {
         _ => NetworkError::Other(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_that_there_is_no_ipv6_leads_to_ipv4() {
+        use rustix::io::Errno;
+        for (errno, expected) in [
+            (Errno::AFNOSUPPORT, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::ADDRINUSE, false),
+            (Errno::ACCESS, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_without_ipv6(&error), expected, "{error}");
+        }
+    }
+}
