@@ -98,7 +98,7 @@ fn every_rejection_has_its_error_and_its_place_in_the_order() {
         (1, key, |it| (it.partition_epoch, it.new_isr_with_epochs) = (0, vec![]), InvalidUpdateVersion),
         (1, key, |it| it.new_isr_with_epochs[1].broker_id = 6, InvalidRequest),
         (1, key, |it| it.new_isr_with_epochs[1].broker_id = 1, InvalidRequest),
-        (1, key, |it| drop(it.new_isr_with_epochs.remove(0)), InvalidRequest),
+        (1, key, |it| it.new_isr_with_epochs.retain(|member| member.broker_id != 1), InvalidRequest),
         (1, key, |it| it.new_isr_with_epochs.clear(), InvalidRequest),
         (1, key, |it| it.leader_recovery_state = 1, InvalidRequest),
         (

@@ -7,6 +7,9 @@ use crate::controller::image::LeaderRecoveryState;
 /// What a partition is, or becomes: ISR, ELR, last known ELR, leader.
 type State<'a> = (&'a [i32], &'a [i32], &'a [i32], i32);
 
+/// The new state and whether the leader epoch rises, if anything changes.
+type Becomes = Option<(State<'static>, bool)>;
+
 fn partition(state: State<'_>) -> PartitionRegistration {
     let (isr, elr, last_known, leader) = state;
     PartitionRegistration {
@@ -47,12 +50,11 @@ fn changed(
     change(KEY, old, target, &Rules { image: &image(active), min_isr: 2, elr })
 }
 
-fn becomes(state: State<'static>, raises_epoch: bool) -> Option<(State<'static>, bool)> {
+fn becomes(state: State<'static>, raises_epoch: bool) -> Becomes {
     Some((state, raises_epoch))
 }
 
-/// The new state, and whether the leader epoch rises, if anything changes.
-fn outcome(old: State<'_>, record: Option<PartitionChangeRecord>) -> Option<(State<'static>, bool)> {
+fn outcome(old: State<'_>, record: Option<PartitionChangeRecord>) -> Becomes {
     let record = record?;
     let or = |new: Option<Vec<i32>>, old: &[i32]| &*new.unwrap_or_else(|| old.to_vec()).leak();
     let leader = if record.leader == -2 { old.3 } else { record.leader };
@@ -64,7 +66,7 @@ fn outcome(old: State<'_>, record: Option<PartitionChangeRecord>) -> Option<(Sta
 #[test]
 fn e1_candidates_come_in_the_order_of_assignment_from_isr_then_elr_then_the_last_known_leader() {
     let leave = |id: i32| move |target: &mut Target| target.isr.retain(|member| member.0 != id);
-    let cases: [(&str, State<'_>, &[i32], i32, Option<(State<'_>, bool)>); 9] = [
+    let cases: [(&str, State<'_>, &[i32], i32, Becomes); 9] = [
         ("the leader stays", (&[3, 1, 2], &[], &[], 3), &[1, 2, 3], 1, Some(((&[3, 2], &[], &[], 3), false))),
         (
             "the first of the ISR",
@@ -106,7 +108,7 @@ fn e1_candidates_come_in_the_order_of_assignment_from_isr_then_elr_then_the_last
 #[test]
 fn e1_unclean_elections_are_the_last_resort() {
     let unclean = |target: &mut Target| target.election = Election::Unclean;
-    let cases: [(State<'_>, &[i32], Option<(State<'_>, bool)>); 4] = [
+    let cases: [(State<'_>, &[i32], Becomes); 4] = [
         ((&[], &[4], &[4], -1), &[2, 3], Some(((&[2], &[], &[], 2), true))),
         ((&[], &[4], &[4], -1), &[2, 4], Some(((&[4], &[], &[], 4), true))),
         ((&[], &[], &[4], -1), &[2, 4], Some(((&[4], &[], &[], 4), true))),
