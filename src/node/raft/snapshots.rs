@@ -1,0 +1,244 @@
+//! The snapshots of the metadata log: files `<end offset>-<epoch>.checkpoint` beside its segments.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::error::MetadataLogError;
+use super::log::BATCH_BYTES_MAX;
+use crate::controller::Metadata;
+use crate::env::{Disk, DiskError, File, OpenMode};
+use crate::quorum::{ReadChunk, SnapshotFile, SnapshotId};
+use crate::types::{LeaderEpoch, Offset, WallMs};
+use crate::wire::compression::Scratch;
+use crate::wire::control::ControlRecord;
+use crate::wire::metadata::MetadataRecord;
+use crate::wire::snapshot::{SnapshotBatch, SnapshotOptions, SnapshotReader, SnapshotWriter};
+
+const SUFFIX: &str = ".checkpoint";
+/// Of a snapshot that is not whole yet. Opening removes such files.
+const PART: &str = ".checkpoint.part";
+
+/// Bytes per read, and per batch that is written.
+const CHUNK: usize = 1 << 20;
+
+/// The snapshots that are there as a whole.
+#[derive(Debug)]
+pub(super) struct Snapshots<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    whole: BTreeMap<SnapshotId, SnapshotFile>,
+}
+
+/// What a snapshot holds.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    /// Which one; `None` if there is none, and nothing was loaded.
+    pub(super) id: Option<SnapshotId>,
+    /// What it says about the quorum.
+    pub(super) controls: Vec<ControlRecord>,
+    pub(super) metadata: Metadata,
+}
+
+impl<D: Disk> Snapshots<D> {
+    /// Lists the snapshots of a directory, and removes the traces of those that never became whole.
+    pub(super) async fn open(disk: &D, dir: &Path) -> Result<Self, MetadataLogError> {
+        let mut snapshots = Self { disk: disk.clone(), dir: dir.to_owned(), whole: BTreeMap::new() };
+        for entry in disk.list(dir).await? {
+            if entry.name.ends_with(PART) {
+                disk.remove_file(&dir.join(&entry.name)).await?;
+            } else if let Some(id) = parse_name(&entry.name) {
+                snapshots.note(id).await?;
+            }
+        }
+        Ok(snapshots)
+    }
+
+    async fn note(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {
+        let file = self.disk.open(&self.path(id), OpenMode::Existing).await?;
+        let bytes = file.len().await?;
+        let loaded = self.read(id, &mut |_| Ok(())).await?;
+        self.whole.insert(id, SnapshotFile { id, bytes, last_timestamp: last_timestamp(&loaded) });
+        Ok(())
+    }
+
+    /// Those that are there, in order.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SnapshotId> {
+        self.whole.keys().copied()
+    }
+
+    /// Those that are there, in order.
+    pub(super) fn files(&self) -> Vec<SnapshotFile> {
+        self.whole.values().copied().collect()
+    }
+
+    /// The first that ends at or after an offset.
+    pub(super) fn first_from(&self, offset: Offset) -> Option<SnapshotId> {
+        self.ids().find(|id| id.end >= offset)
+    }
+
+    /// Reads the latest one, if there is one.
+    pub(super) async fn load_latest(&self) -> Result<Loaded, MetadataLogError> {
+        match self.ids().next_back() {
+            Some(id) => self.load(id).await,
+            None => Ok(Loaded { id: None, controls: Vec::new(), metadata: Metadata::empty() }),
+        }
+    }
+
+    /// Reads one.
+    pub(super) async fn load(&self, id: SnapshotId) -> Result<Loaded, MetadataLogError> {
+        let mut records: Vec<MetadataRecord> = Vec::new();
+        let controls = self
+            .read(id, &mut |batch| {
+                records.extend(batch);
+                Ok(())
+            })
+            .await?;
+        let metadata = Metadata::load(Offset(id.end.0 - 1), id.epoch, &records)?;
+        Ok(Loaded { id: Some(id), controls, metadata })
+    }
+
+    /// Reads one through: returns its control records, and hands its other records on.
+    async fn read(
+        &self,
+        id: SnapshotId,
+        each: &mut (dyn FnMut(Vec<MetadataRecord>) -> Result<(), MetadataLogError> + Send),
+    ) -> Result<Vec<ControlRecord>, MetadataLogError> {
+        let path = self.path(id);
+        let file = self.disk.open(&path, OpenMode::Existing).await?;
+        let (mut reader, mut scratch) = (SnapshotReader::new(BATCH_BYTES_MAX), Scratch::default());
+        let (mut position, mut controls, mut piece) = (0, Vec::new(), Vec::new());
+        loop {
+            piece.clear();
+            let read = file.read_at(position, CHUNK, &mut piece).await?;
+            if read == 0 {
+                break;
+            }
+            position += read as u64;
+            reader.feed(&piece);
+            let damaged = |error| MetadataLogError::Snapshot { path: path.clone(), error };
+            while let Some(batch) = reader.next(&mut scratch).map_err(damaged)? {
+                match batch {
+                    SnapshotBatch::Control(records) => controls.extend(records),
+                    SnapshotBatch::Metadata(records) => each(records)?,
+                }
+            }
+        }
+        reader.finish().map_err(|error| MetadataLogError::Snapshot { path, error })?;
+        Ok(controls)
+    }
+
+    /// Writes a piece of a snapshot that comes from the leader. Position 0 begins it anew.
+    pub(super) async fn write_piece(
+        &self,
+        id: SnapshotId,
+        position: u64,
+        piece: &[u8],
+    ) -> Result<(), DiskError> {
+        let mode = if position == 0 { OpenMode::CreateOrTruncate } else { OpenMode::Existing };
+        let file = self.disk.open(&self.part(id), mode).await?;
+        file.write_at(position, &mut [IoSlice::new(piece)])
+    }
+
+    /// All pieces are there: the file is made durable under its own name.
+    pub(super) async fn publish(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {
+        let file = self.disk.open(&self.part(id), OpenMode::Existing).await?;
+        file.sync().await?;
+        self.disk.rename(&self.part(id), &self.path(id)).await?;
+        self.disk.sync_dir(&self.dir).await?;
+        self.note(id).await
+    }
+
+    /// Where snapshots are written, for whoever does it in the background.
+    pub(super) fn writer(&self) -> (D, PathBuf) {
+        (self.disk.clone(), self.dir.clone())
+    }
+
+    /// Takes note of a snapshot that was written in the background.
+    pub(super) async fn written(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {
+        self.publish(id).await
+    }
+
+    /// Removes those that are older.
+    pub(super) async fn remove_before(&mut self, keep: SnapshotId) -> Result<(), DiskError> {
+        let kept = self.whole.split_off(&keep);
+        for id in std::mem::replace(&mut self.whole, kept).into_keys() {
+            self.disk.remove_file(&self.path(id)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads a piece for a follower, and the size of the whole. `None` if there is no such snapshot, or it has no
+    /// such position.
+    pub(super) async fn read_piece(&self, chunk: ReadChunk) -> Result<Option<(Bytes, u64)>, DiskError> {
+        let Some(known) = self.whole.get(&chunk.id).filter(|known| chunk.position < known.bytes) else {
+            return Ok(None);
+        };
+        let file = self.disk.open(&self.path(chunk.id), OpenMode::Existing).await?;
+        let mut piece = Vec::new();
+        file.read_at(chunk.position, chunk.max_bytes as usize, &mut piece).await?;
+        Ok(Some((piece.into(), known.bytes)))
+    }
+
+    /// Whether there is this snapshot.
+    pub(super) fn contains(&self, id: SnapshotId) -> bool {
+        self.whole.contains_key(&id)
+    }
+
+    fn path(&self, id: SnapshotId) -> PathBuf {
+        self.dir.join(format!("{id}{SUFFIX}"))
+    }
+
+    fn part(&self, id: SnapshotId) -> PathBuf {
+        self.dir.join(format!("{id}{PART}"))
+    }
+}
+
+/// Writes a snapshot of `records` as a file that [`Snapshots::publish`] then makes whole.
+pub(super) async fn write_snapshot<D: Disk>(
+    disk: D,
+    dir: PathBuf,
+    id: SnapshotId,
+    options: SnapshotOptions,
+    records: Vec<MetadataRecord>,
+) -> Result<(), MetadataLogError> {
+    let file = disk.open(&dir.join(format!("{id}{PART}")), OpenMode::CreateOrTruncate).await?;
+    let (mut writer, first) = SnapshotWriter::begin(SnapshotOptions { batch_bytes_max: CHUNK, ..options })?;
+    let mut position = 0;
+    let mut append = |batch: Bytes| {
+        let at = position;
+        position += batch.len() as u64;
+        file.write_at(at, &mut [IoSlice::new(&batch)])
+    };
+    append(first)?;
+    for record in &records {
+        if let Some(batch) = writer.add(record)? {
+            append(batch)?;
+        }
+    }
+    for batch in writer.finish() {
+        append(batch)?;
+    }
+    // The sync takes most of the time, and is not left to whoever publishes the file.
+    file.sync().await?;
+    Ok(())
+}
+
+fn last_timestamp(controls: &[ControlRecord]) -> WallMs {
+    let header = controls.iter().find_map(|record| match record {
+        ControlRecord::SnapshotHeader(header) => Some(header.last_contained_log_timestamp),
+        _ => None,
+    });
+    WallMs(header.unwrap_or(0))
+}
+
+fn parse_name(name: &str) -> Option<SnapshotId> {
+    let (end, epoch) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(end, 20) || !is_number(epoch, 10) {
+        return None;
+    }
+    Some(SnapshotId { epoch: LeaderEpoch(epoch.parse().ok()?), end: Offset(end.parse().ok()?) })
+}
