@@ -86,12 +86,15 @@ impl<T: Flushable> FlushQueue<T> {
         self.inner.count.add_permits(1);
     }
 
-    /// Starts `workers` tasks that sync whatever is in the queue. They end when their handles are dropped.
+    /// Starts `workers` tasks that sync whatever is in the queue. They end when their handles are dropped, and
+    /// with the last of them the queue is emptied: what waits there owns this queue in its turn.
     pub fn start<E: Env>(&self, env: &E, workers: usize) -> Vec<E::Task> {
         assert!(workers > 0, "somebody has to sync");
+        let shared = Arc::new(EmptiedAtLast(self.clone()));
         let work = |_| {
-            let queue = Self { inner: Arc::clone(&self.inner) };
+            let shared = Arc::clone(&shared);
             env.spawn("flusher", async move {
+                let queue = &shared.0;
                 loop {
                     let flushable = queue.next().await;
                     if flushable.flush().await {
@@ -107,6 +110,17 @@ impl<T: Flushable> FlushQueue<T> {
         self.inner.count.acquire().await.expect("the queue is never closed").forget();
         let next = self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         next.expect("there are as many permits as entries")
+    }
+}
+
+/// What the workers share. When the last of them is gone nobody syncs any more.
+struct EmptiedAtLast<T>(FlushQueue<T>);
+
+impl<T> Drop for EmptiedAtLast<T> {
+    fn drop(&mut self) {
+        let inner = &self.0.inner;
+        let waiting = std::mem::take(&mut *inner.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        inner.count.forget_permits(waiting.len());
     }
 }
 
