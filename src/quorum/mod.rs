@@ -11,9 +11,9 @@
 //!
 //! | role | who | becomes |
 //! |---|---|---|
-//! | Unattached | knows an epoch, not where its leader is | Follower once it does; Prospective after an election timeout |
-//! | Prospective | a voter that asks whether it could win (KIP-996) | Candidate if so, else what it was before |
-//! | Candidate | has raised the epoch and voted for itself | Leader if it wins, Prospective after an election timeout |
+//! | Unattached | knows no leader to ask | Follower once it does; Prospective after an election timeout |
+//! | Prospective | asks whether it could win (KIP-996) | Candidate if so, else what it was before |
+//! | Candidate | has raised the epoch, voted for itself | Leader if it wins; Prospective after a timeout |
 //! | Leader | appends | Resigned |
 //! | Follower | fetches from the leader | Prospective if that fails for too long |
 //! | Resigned | led this epoch, and does no more | Unattached in the next epoch |

@@ -41,6 +41,19 @@ impl Oracle {
         true
     }
 
+    /// What leaves a node, or makes it lead, follows from what it has durably: an epoch, and a vote in it.
+    pub(super) fn follows_from(&self, disk: &Disk, epoch: LeaderEpoch, voted: Option<VoterKey>) {
+        let durable =
+            disk.state.unwrap_or(ElectionState { epoch: LeaderEpoch(0), leader: None, voted: None });
+        let forgettable =
+            durable.epoch < epoch || (voted.is_some() && durable.epoch == epoch && durable.voted != voted);
+        assert!(
+            !forgettable,
+            "{:?} acts in epoch {epoch}, voting for {voted:?}, but may forget it: {durable:?}",
+            disk.key
+        );
+    }
+
     /// Nobody votes twice in an epoch.
     pub(super) fn voted(&mut self, voter: VoterKey, epoch: LeaderEpoch, candidate: VoterKey) {
         let first = *self.votes.entry((voter, epoch)).or_insert(candidate);
@@ -53,6 +66,43 @@ impl Oracle {
         assert_eq!(batch.digest, digest(before, batch.span, batch.content), "another log before {batch:?}");
         let known = *self.batches.entry((batch.span.epoch, batch.span.end)).or_insert(batch.digest);
         assert_eq!(known, batch.digest, "{batch:?} has a double");
+    }
+
+    /// The first record of an epoch is the LeaderChange. One voter more or less at a time, and each change
+    /// after the one before is committed.
+    pub(super) fn appends(&self, quorum: &Quorum, span: BatchSpan, controls: &[(Offset, ControlRecord)]) {
+        let is_first = quorum.log().epochs().latest().is_none_or(|latest| latest.epoch < span.epoch);
+        let change = match controls.first() {
+            Some((_, ControlRecord::LeaderChange(change))) => Some(change.leader_id),
+            _ => None,
+        };
+        let expected = is_first.then_some(quorum.identity.key.id.0);
+        assert_eq!(change, expected, "the LeaderChange stands first in its epoch, and nowhere else");
+        let before = quorum.voters().current();
+        for (_, record) in controls {
+            let ControlRecord::KRaftVoters(record) = record else { continue };
+            let after = VoterSet::from_record(record);
+            let come = after.iter().filter(|voter| !before.contains(voter.key)).count();
+            let gone = before.iter().filter(|voter| !after.contains(voter.key)).count();
+            let committed =
+                quorum.voters().current_offset().is_some_and(|offset| offset < quorum.committed());
+            assert!(come + gone <= usize::from(!is_first), "{come} come and {gone} go at once in {span:?}");
+            assert!(is_first || committed, "a change before the last one is committed");
+        }
+    }
+
+    /// A controller starts when its LeaderChange is committed.
+    pub(super) fn is_told_to_lead(&self, disk: &Disk, epoch: LeaderEpoch, committed: Offset) {
+        let first = disk.batches.iter().find(|batch| batch.span.epoch == epoch).expect("it has appended");
+        assert!(first.span.end <= committed && self.committed.contains_key(&first.span.end));
+        assert_eq!(self.leaders.get(&epoch).map(|life| life.key), Some(disk.key));
+    }
+
+    /// What is committed stays with those who hold it (KAFKA-12460).
+    pub(super) fn truncates(&self, disk: &Disk, to: Offset) {
+        let held = |batch: &&Batch| self.committed.get(&batch.span.end) == Some(&batch.digest);
+        let end = disk.batches.iter().rev().find(held).map_or(Offset::ZERO, |batch| batch.span.end);
+        assert!(to >= end, "{:?} truncates to {to} what is committed up to {end}", disk.key);
     }
 
     /// State machine safety: everybody commits the same.

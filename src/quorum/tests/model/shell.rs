@@ -8,7 +8,7 @@ use super::*;
 
 impl World {
     pub(super) fn step(&mut self, node: usize, input: Input) {
-        let now = self.now;
+        let now = self.clock(node);
         let quorum = self.nodes[node].quorum.as_mut().expect("the node is up");
         let effects = quorum.step(now, input);
         self.carry_out(node, effects);
@@ -18,7 +18,7 @@ impl World {
         let mut effects = VecDeque::from(effects);
         while let Some(effect) = effects.pop_front() {
             let completion = self.carry_out_one(node, effect);
-            let now = self.now;
+            let now = self.clock(node);
             let Some(quorum) = self.nodes[node].quorum.as_mut() else { return };
             if let Some(input) = completion {
                 effects.extend(quorum.step(now, input));
@@ -44,6 +44,7 @@ impl World {
             Effect::Send { id, to, request } => self.send(node, id, &to, request),
             Effect::Answer { token, answer } => self.answer(node, token, answer),
             Effect::Append { epoch, records } => {
+                self.oracle.follows_from(&self.nodes[node].disk, epoch, None);
                 let base = self.nodes[node].disk.end();
                 let controls: Vec<_> = (base.0..).map(Offset).zip(records).collect();
                 let span = BatchSpan { base, end: base + controls.len() as i64, epoch };
@@ -54,6 +55,8 @@ impl World {
                 return Some(self.append(node, batches));
             }
             Effect::Truncate(to) => {
+                assert!(to >= self.nodes[node].committed, "truncates what it knows to be committed");
+                self.oracle.truncates(&self.nodes[node].disk, to);
                 self.nodes[node].disk.truncate(to);
                 self.tally.truncations += 1;
                 return Some(Input::Truncated);
@@ -69,6 +72,7 @@ impl World {
             Effect::Lead(epoch) => {
                 assert_eq!(self.nodes[node].leads.replace(epoch), None);
                 assert_eq!(self.quorum(node).leads(), Some(epoch));
+                self.oracle.is_told_to_lead(&self.nodes[node].disk, epoch, self.nodes[node].committed);
             }
             Effect::Lost(epoch) => {
                 assert_eq!(self.nodes[node].leads.take(), Some(epoch));
@@ -79,8 +83,26 @@ impl World {
     }
 
     fn send(&mut self, from: usize, id: RequestId, to: &Destination, request: Request) {
-        if let Request::Vote(VoteRequest { epoch, candidate, pre_vote: false, .. }) = &request {
-            self.oracle.voted(self.nodes[from].disk.key, *epoch, *candidate);
+        let disk = &self.nodes[from].disk;
+        match &request {
+            Request::Vote(VoteRequest { epoch, candidate, pre_vote, .. }) => {
+                let voted = (!pre_vote).then_some(*candidate);
+                self.oracle.follows_from(disk, *epoch, voted);
+                if let Some(candidate) = voted {
+                    self.oracle.voted(disk.key, *epoch, candidate);
+                }
+            }
+            Request::BeginQuorumEpoch(BeginQuorumEpochRequest { epoch, .. })
+            | Request::EndQuorumEpoch(EndQuorumEpochRequest { epoch, .. })
+            | Request::Fetch(FetchRequest { epoch, .. })
+            | Request::FetchSnapshot(FetchSnapshotRequest { epoch, .. })
+            | Request::UpdateVoter(UpdateVoterRequest { epoch, .. }) => {
+                self.oracle.follows_from(disk, *epoch, None);
+            }
+            Request::AddVoter(_) | Request::RemoveVoter(_) | Request::SupportedVersions => {}
+        }
+        if let Request::Fetch(FetchRequest { offset, .. }) = &request {
+            assert_eq!(*offset, disk.durable_end, "fetches from what it has not durably (KAFKA-10533)");
         }
         let to = usize::from(to.address.port - 9000);
         let life = self.nodes[from].life;
@@ -95,7 +117,12 @@ impl World {
         if let (Answer::Vote(VoteResponse { granted: true, .. }), Request::Vote(vote)) = (&answer, &request)
             && !vote.pre_vote
         {
-            self.oracle.voted(self.nodes[node].disk.key, vote.epoch, vote.candidate);
+            let disk = &self.nodes[node].disk;
+            self.oracle.follows_from(disk, vote.epoch, Some(vote.candidate));
+            self.oracle.voted(disk.key, vote.epoch, vote.candidate);
+        }
+        if let Some(epoch) = epoch_of(&answer) {
+            self.oracle.follows_from(&self.nodes[node].disk, epoch, None);
         }
         let (response, parcel) = self.response(node, answer);
         self.deliver(node, to, Message::Response { life, id, response, parcel });
@@ -118,7 +145,10 @@ impl World {
             }
             Answer::BeginQuorumEpoch(known) => Response::BeginQuorumEpoch(known),
             Answer::EndQuorumEpoch(known) => Response::EndQuorumEpoch(known),
-            Answer::UpdateVoter(known) => Response::UpdateVoter(known),
+            Answer::UpdateVoter(known) => {
+                self.tally.updates += u64::from(known.error == ErrorCode::None);
+                Response::UpdateVoter(known)
+            }
             Answer::Fetch(response) => return self.fetch_response(node, response),
             Answer::FetchSnapshot(response) => return self.snapshot_response(node, response),
             Answer::AddVoter(_) | Answer::RemoveVoter(_) => panic!("no node asks that"),
@@ -168,6 +198,8 @@ impl World {
     fn append_own(&mut self, node: usize, span: BatchSpan, controls: Vec<(Offset, ControlRecord)>) -> Input {
         self.contents += 1;
         let content = self.contents;
+        let quorum = self.nodes[node].quorum.as_ref().expect("the node is up");
+        self.oracle.appends(quorum, span, &controls);
         let before = self.nodes[node].disk.digest_at(span.base).expect("it is the end of the log");
         self.append(node, vec![Batch { span, controls, content, digest: digest(before, span, content) }])
     }
@@ -219,10 +251,15 @@ impl World {
         assert!(end > self.nodes[node].committed, "commits go forward");
         assert!(end <= self.nodes[node].disk.durable_end, "commits what is not durable");
         self.nodes[node].committed = end;
-        self.oracle.commits(&self.nodes[node].disk, end);
         self.tally.commits += 1;
         let quorum = self.nodes[node].quorum.as_ref().expect("it is up");
-        if quorum.role() == RoleName::Leader {
+        // Who commits its own removal has resigned in the same step.
+        let leads = matches!(quorum.role(), RoleName::Leader | RoleName::Resigned);
+        if !leads {
+            assert!(end <= self.oracle.committed_end(), "commits what no leader has committed");
+        }
+        self.oracle.commits(&self.nodes[node].disk, end);
+        if leads {
             // What was counted before a disk was lost stays counted: a minority may be lost.
             let disks: Vec<_> = self.nodes.iter().map(|node| &node.disk).chain(&self.graves).collect();
             self.oracle.leader_commits(quorum, end, &disks);
@@ -243,15 +280,15 @@ impl World {
         if deadline != state.tick_at {
             state.tick_at = deadline;
             if let Some(deadline) = deadline {
-                let after = deadline.since(self.now);
-                self.schedule(after, Event::Tick { node });
+                let after = self.when(node, deadline).since(self.now);
+                self.schedule(after, Event::Tick { node, deadline });
             }
         }
     }
 
     /// The controller appends a batch, if this node leads.
     pub(super) fn write(&mut self, node: usize) {
-        let Some(epoch) = self.nodes[node].leads else { return };
+        let Some(epoch) = self.nodes[node].leads.filter(|_| self.is_running(node)) else { return };
         let base = self.nodes[node].disk.end();
         let span = BatchSpan { base, end: base + 1 + self.below(3) as i64, epoch };
         let input = self.append_own(node, span, Vec::new());
@@ -260,7 +297,7 @@ impl World {
 
     /// The node takes a snapshot of what is committed.
     pub(super) fn take_snapshot(&mut self, node: usize) {
-        let Some(quorum) = &self.nodes[node].quorum else { return };
+        let Some(quorum) = self.nodes[node].quorum.as_ref().filter(|_| self.is_running(node)) else { return };
         let Some(id) = quorum.snapshot_id(quorum.committed()) else { return };
         if self.nodes[node].disk.snapshots.contains_key(&id) {
             return;
@@ -279,7 +316,7 @@ impl World {
     /// The node forgets its log before one of its snapshots.
     pub(super) fn clean(&mut self, node: usize) {
         let ids: Vec<SnapshotId> = self.nodes[node].disk.snapshots.keys().copied().collect();
-        if self.nodes[node].quorum.is_none() || ids.is_empty() {
+        if !self.is_there(node) || ids.is_empty() {
             return;
         }
         let id = ids[self.below(ids.len() as u64) as usize];
@@ -287,5 +324,18 @@ impl World {
             self.nodes[node].disk.raise_start(id);
             self.step(node, Input::LogStartRaised(id.end));
         }
+    }
+}
+
+/// The epoch that an answer speaks of.
+fn epoch_of(answer: &Answer) -> Option<LeaderEpoch> {
+    match answer {
+        Answer::Vote(VoteResponse { known, .. })
+        | Answer::Fetch(FetchResponse { known, .. })
+        | Answer::FetchSnapshot(FetchSnapshotResponse { known, .. })
+        | Answer::BeginQuorumEpoch(known)
+        | Answer::EndQuorumEpoch(known)
+        | Answer::UpdateVoter(known) => Some(known.epoch),
+        Answer::AddVoter(_) | Answer::RemoveVoter(_) => None,
     }
 }

@@ -45,12 +45,25 @@ pub(super) enum Message {
 
 #[derive(Debug, Clone)]
 pub(super) enum Event {
-    Tick { node: usize },
+    Tick { node: usize, deadline: Mono },
     Deliver { to: usize, message: Message },
     Persisted { node: usize, life: u64, state: ElectionState },
     Synced { node: usize, life: u64, end: Offset, generation: u64 },
     Crash { node: usize, life: u64 },
     Restart { node: usize, life: u64 },
+}
+
+impl Event {
+    /// Whose process it waits for. A crash waits for nobody.
+    fn waits_for(&self) -> Option<usize> {
+        match self {
+            Self::Tick { node, .. }
+            | Self::Persisted { node, .. }
+            | Self::Synced { node, .. }
+            | Self::Deliver { to: node, .. } => Some(*node),
+            Self::Crash { .. } | Self::Restart { .. } => None,
+        }
+    }
 }
 
 /// Who waits for an answer.
@@ -64,8 +77,15 @@ pub(super) struct ModelNode {
     pub(super) disk: Disk,
     pub(super) quorum: Option<Quorum>,
     pub(super) life: u64,
+    /// How often it has moved to another host.
+    pub(super) moves: u64,
+    /// Its process stands still until then.
+    paused_until: Mono,
+    /// So many thousandths of a second pass on its clock in a millisecond.
+    pub(super) clock_rate: u64,
     pub(super) leads: Option<LeaderEpoch>,
     pub(super) committed: Offset,
+    /// The deadline, by its own clock, that it was last heard to have.
     pub(super) tick_at: Option<Mono>,
     pub(super) syncs: bool,
     pub(super) requesters: BTreeMap<RequestToken, Requester>,
@@ -86,6 +106,31 @@ pub(super) struct Tally {
     pub(super) lost_leads: u64,
     pub(super) changes: u64,
     pub(super) refused_keys: u64,
+    pub(super) pauses: u64,
+    pub(super) updates: u64,
+    pub(super) stops: u64,
+    /// From the end of all faults to the first leader, and until all agree: the longest.
+    pub(super) leaderless: Duration,
+    pub(super) unsettled: Duration,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.elections += other.elections;
+        self.commits += other.commits;
+        self.crashes += other.crashes;
+        self.wiped += other.wiped;
+        self.truncations += other.truncations;
+        self.installs += other.installs;
+        self.lost_leads += other.lost_leads;
+        self.changes += other.changes;
+        self.refused_keys += other.refused_keys;
+        self.pauses += other.pauses;
+        self.updates += other.updates;
+        self.stops += other.stops;
+        self.leaderless = self.leaderless.max(other.leaderless);
+        self.unsettled = self.unsettled.max(other.unsettled);
+    }
 }
 
 pub(super) struct World {
@@ -189,15 +234,18 @@ impl World {
             }
             let ((at, _), event) = entry.remove_entry();
             self.now = at;
-            self.happen(event);
+            match event.waits_for().filter(|node| !self.is_running(*node)) {
+                Some(node) => self.schedule(self.nodes[node].paused_until.since(at), event),
+                None => self.happen(event),
+            }
         }
         self.now = end;
     }
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Tick { node } => {
-                let due = self.nodes[node].tick_at == Some(self.now);
+            Event::Tick { node, deadline } => {
+                let due = self.nodes[node].tick_at == Some(deadline);
                 if due && self.nodes[node].quorum.is_some() {
                     self.nodes[node].tick_at = None;
                     self.step(node, Input::Tick);
@@ -286,12 +334,13 @@ impl World {
         let (log, voters) = self.nodes[node].disk.recovered(&self.fixed, &self.formatted_on(node));
         let mut start = start_of(id, voters);
         start.identity.key = self.nodes[node].disk.key;
+        start.identity.endpoints = self.endpoints_of(node);
         start.identity.bootstrap =
             (0..self.nodes.len() as i32).filter(|other| *other != id).map(address).collect();
         start.rng = Rng::seed_from_u64(self.rng.next_u64());
         start.persisted = self.nodes[node].disk.state;
         start.log = log;
-        let (quorum, effects) = Quorum::start(self.now, start).expect("epochs are left");
+        let (quorum, effects) = Quorum::start(self.clock(node), start).expect("epochs are left");
         let state = &mut self.nodes[node];
         state.committed = quorum.committed();
         state.quorum = Some(quorum);
@@ -311,9 +360,42 @@ impl World {
         }
         state.disk.lose_power(&mut self.rng);
         let disk = state.disk.clone();
-        let life = state.life + 1;
-        self.nodes[node] = ModelNode { life, ..ModelNode::new(disk) };
+        let (life, moves, clock_rate) = (state.life + 1, state.moves, state.clock_rate);
+        self.nodes[node] = ModelNode { life, moves, clock_rate, ..ModelNode::new(disk) };
         self.tally.crashes += 1;
+    }
+
+    /// Its process stands still, as when a virtual machine is moved.
+    pub(super) fn pause(&mut self, node: usize, duration: Duration) {
+        self.nodes[node].paused_until = self.now + duration;
+        self.tally.pauses += 1;
+    }
+
+    pub(super) fn is_running(&self, node: usize) -> bool {
+        self.nodes[node].paused_until <= self.now
+    }
+
+    /// Whether it is up, and not paused.
+    pub(super) fn is_there(&self, node: usize) -> bool {
+        self.nodes[node].quorum.is_some() && self.is_running(node)
+    }
+
+    pub(super) fn clock(&self, node: usize) -> Mono {
+        Mono(self.now.0 * self.nodes[node].clock_rate / 1000)
+    }
+
+    /// When a node's clock shows this.
+    pub(super) fn when(&self, node: usize, on_its_clock: Mono) -> Mono {
+        Mono((on_its_clock.0 * 1000).div_ceil(self.nodes[node].clock_rate))
+    }
+
+    /// Where it listens: the port says which node it is, the host where it has moved.
+    pub(super) fn endpoints_of(&self, node: usize) -> Vec<Endpoint> {
+        let mut endpoints = endpoints(self.nodes[node].disk.key.id.0);
+        for endpoint in &mut endpoints {
+            endpoint.host += &format!("-{}", self.nodes[node].moves);
+        }
+        endpoints
     }
 
     pub(super) fn life(&self, node: usize) -> Life {
@@ -352,24 +434,41 @@ impl World {
         let Some(leader) = self.leader() else { return false };
         let (id, end) = (self.nodes[leader].disk.key.id, self.nodes[leader].disk.end());
         let settled = |node: &ModelNode| {
-            let quorum = node.quorum.as_ref().expect("all are up");
+            // Who was about to crash or to stop when all became well does so yet, and comes back.
+            let Some(quorum) = &node.quorum else { return false };
             quorum.leader() == Some(id) && quorum.committed() == end && node.disk.end() == end
         };
-        self.nodes.iter().all(settled)
+        self.nodes.iter().all(settled) && self.voters_are_where_they_say()
     }
 
-    /// Lets time pass until all is settled, and says how long that took.
-    pub(super) fn settle(&mut self, at_most: Duration) -> Duration {
+    /// Whether the voters' record names the hosts to which they have moved; at kraft.version 0 nobody can tell.
+    fn voters_are_where_they_say(&self) -> bool {
+        let voters = self.quorum(0).voters();
+        let is_right = |node: usize| {
+            let key = self.nodes[node].disk.key;
+            let listed = voters.current().get(key.id).filter(|voter| voter.is(key));
+            listed.is_none_or(|voter| voter.endpoints == self.endpoints_of(node))
+        };
+        !voters.is_reconfigurable() || (0..self.nodes.len()).all(is_right)
+    }
+
+    /// Lets time pass until all is settled.
+    pub(super) fn settle(&mut self, at_most: Duration) {
         let begin = self.now;
+        let mut leaderless = None;
         while !self.is_settled() {
             assert!(self.now.since(begin) < at_most, "not settled: {}", self.picture());
             self.run(ms(100));
+            if leaderless.is_none() && self.leader().is_some() {
+                leaderless = Some(self.now.since(begin));
+            }
         }
+        self.tally.leaderless = self.tally.leaderless.max(leaderless.unwrap_or_default());
+        self.tally.unsettled = self.tally.unsettled.max(self.now.since(begin));
         let digests: BTreeSet<_> =
             self.nodes.iter().map(|node| node.disk.digest_at(node.disk.end())).collect();
         assert_eq!(digests.len(), 1, "the logs differ");
         assert_eq!(self.nodes[0].disk.end(), self.oracle.committed_end());
-        self.now.since(begin)
     }
 
     fn picture(&self) -> String {
@@ -396,6 +495,9 @@ impl ModelNode {
             disk,
             quorum: None,
             life: 0,
+            moves: 0,
+            paused_until: Mono(0),
+            clock_rate: 1000,
             leads: None,
             committed: Offset::ZERO,
             tick_at: None,
