@@ -96,18 +96,33 @@ impl LogView {
         self.epoch_before(self.end).unwrap_or(PRIMORDIAL)
     }
 
-    /// Whether the log holds, or begins with, exactly what the snapshot holds. A log that does not has to give
-    /// way to a snapshot of the leader's: at a restart that is found half done.
+    /// The snapshot that a recovered log has to give way to, if any: the latest one, if the log neither holds
+    /// nor begins with what is in it. A crash came after a snapshot of the leader's was there, and before the
+    /// log was replaced by it.
+    pub fn superseded_by(
+        start: Offset,
+        end: Offset,
+        epochs: &EpochCache,
+        snapshots: impl IntoIterator<Item = SnapshotId>,
+    ) -> Option<SnapshotId> {
+        let latest = snapshots.into_iter().max_by_key(|id| id.end)?;
+        let holds =
+            start < latest.end && latest.end <= end && epoch_in(epochs, latest.end) == Some(latest.epoch);
+        (latest.end > start && !holds).then_some(latest)
+    }
+
+    /// Whether the log holds, or begins with, exactly what the snapshot holds.
     pub fn contains(&self, id: SnapshotId) -> bool {
         self.start <= id.end && id.end <= self.end && self.epoch_before(id.end) == Some(id.epoch)
     }
 
     /// The epoch of the record before `end`.
     pub(super) fn epoch_before(&self, end: Offset) -> Option<LeaderEpoch> {
-        if let Some(id) = self.snapshots.iter().find(|id| id.end == end) {
-            return Some(id.epoch);
+        // What stands before the log, only a snapshot says; what stands in it, the log.
+        match self.snapshots.iter().find(|id| id.end == end) {
+            Some(id) if end <= self.start => Some(id.epoch),
+            _ => epoch_in(&self.epochs, end),
         }
-        self.epochs.epoch_of(Offset(end.0 - 1))
     }
 
     fn earliest_snapshot(&self) -> Option<SnapshotId> {
@@ -204,8 +219,13 @@ impl LogView {
 
     fn check(&self) {
         assert!(self.start <= self.durable_end && self.durable_end <= self.end, "{self:?}");
-        assert!(self.latest_snapshot().is_none_or(|id| id.end <= self.end), "{self:?}");
+        assert!(self.latest_snapshot().is_none_or(|id| self.contains(id)), "{self:?}");
     }
+}
+
+/// The epoch of the record before `end`, where that lies in the log.
+fn epoch_in(epochs: &EpochCache, end: Offset) -> Option<LeaderEpoch> {
+    epochs.epoch_of(Offset(end.0 - 1))
 }
 
 #[cfg(test)]
@@ -297,6 +317,19 @@ mod tests {
         assert_eq!(log.last_epoch(), LeaderEpoch(5));
         log.truncate(Offset(50));
         assert_eq!(log.last_epoch(), LeaderEpoch(3));
+    }
+
+    #[test]
+    fn a_recovered_log_gives_way_to_a_snapshot_that_is_not_of_it() {
+        let log = log(&[(10, 1), (20, 3)]);
+        let (start, end, epochs) = (log.start(), log.end(), log.epochs());
+        let superseded = |ids: &[SnapshotId]| LogView::superseded_by(start, end, epochs, ids.iter().copied());
+        assert_eq!(superseded(&[]), None);
+        assert_eq!(superseded(&[id(10, 1), id(20, 3)]), None);
+        assert_eq!(superseded(&[id(10, 1), id(15, 2)]), Some(id(15, 2)), "another record stands there");
+        assert_eq!(superseded(&[id(10, 1), id(21, 3)]), Some(id(21, 3)), "the log ends before");
+        let begins_with_it = LogView::superseded_by(end, end, &EpochCache::default(), [id(20, 3)]);
+        assert_eq!(begins_with_it, None, "it has given way already");
     }
 
     #[test]

@@ -131,22 +131,21 @@ impl Disk {
         }
         self.generation += 1;
         // Recovery: a log that is not what its latest snapshot holds gives way to it; the rest is synced.
-        let latest = self.snapshots.last_key_value().map(|(id, _)| *id);
-        if let Some(id) = latest.filter(|id| !self.view().contains(*id)) {
+        let ids = self.snapshots.keys().copied();
+        if let Some(id) = LogView::superseded_by(self.start, self.end(), &self.epochs(), ids) {
             self.replace(id);
         }
         self.durable_end = self.end();
     }
 
-    fn view(&self) -> LogView {
+    fn epochs(&self) -> EpochCache {
         let mut epochs = EpochCache::default();
         for batch in &self.batches {
             if epochs.latest().is_none_or(|latest| latest.epoch < batch.span.epoch) {
                 epochs.assign(batch.span.epoch, batch.span.base);
             }
         }
-        let ids = self.snapshots.keys().copied().filter(|id| id.end <= self.end());
-        LogView::new(self.start, self.end(), self.end(), epochs, ids)
+        epochs
     }
 
     /// What the node starts with; `fixed` are the voters of the configuration, `formatted` those of the
@@ -165,6 +164,9 @@ impl Disk {
                 voters.record(*offset, record);
             }
         }
-        (self.view(), voters)
+        (
+            LogView::new(self.start, self.end(), self.end(), self.epochs(), self.snapshots.keys().copied()),
+            voters,
+        )
     }
 }

@@ -21,11 +21,14 @@ pub(super) struct Oracle {
     batches: BTreeMap<(LeaderEpoch, Offset), u64>,
     /// The digests up to the ends of committed batches.
     committed: BTreeMap<Offset, u64>,
+    /// How far each epoch's leader has committed.
+    commits: BTreeMap<LeaderEpoch, Offset>,
 }
 
 impl Oracle {
     /// Election safety: one leader per epoch, which after a restart is another (KAFKA-10527); leader
-    /// completeness: it has all that was ever committed.
+    /// completeness: it has all that was committed in earlier epochs. (One that was paused while it was elected
+    /// may find that later epochs have gone further.)
     /// Says whether it was not known.
     pub(super) fn leads(&mut self, epoch: LeaderEpoch, life: Life, disk: &Disk) -> bool {
         if let Some(first) = self.leaders.get(&epoch) {
@@ -34,7 +37,8 @@ impl Oracle {
         }
         self.leaders.insert(epoch, life);
         self.voted(life.key, epoch, life.key);
-        if let Some((end, digest)) = self.committed.last_key_value() {
+        let earlier = self.commits.range(..epoch).map(|(_, end)| *end).max();
+        if let Some((end, digest)) = earlier.and_then(|end| self.committed.get_key_value(&end)) {
             let held = if *end < disk.start { Some(*digest) } else { disk.digest_at(*end) };
             assert_eq!(held, Some(*digest), "{life:?} leads epoch {epoch} without all before {end}");
         }
@@ -122,7 +126,7 @@ impl Oracle {
 
     /// A leader commits only what a majority holds durably (KAFKA-10533), and nothing before its own first
     /// record (KAFKA-12619).
-    pub(super) fn leader_commits(&self, quorum: &Quorum, end: Offset, disks: &[&Disk]) {
+    pub(super) fn leader_commits(&mut self, quorum: &Quorum, end: Offset, disks: &[&Disk]) {
         let voters = quorum.voters().current();
         let digest =
             disks.iter().find(|disk| disk.key == quorum.identity.key).and_then(|own| own.digest_at(end));
@@ -133,6 +137,7 @@ impl Oracle {
         let epoch = quorum.log().epochs().latest().expect("the log has records");
         assert_eq!(epoch.epoch, quorum.epoch());
         assert!(end > epoch.start_offset, "commits {end} before its own first record");
+        self.commits.insert(epoch.epoch, end);
     }
 
     pub(super) fn committed_end(&self) -> Offset {

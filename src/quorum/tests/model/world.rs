@@ -255,8 +255,12 @@ impl World {
             Event::Persisted { node, life, state } => {
                 if self.nodes[node].life == life {
                     let disk = &mut self.nodes[node].disk;
-                    disk.state = Some(state);
-                    disk.states_under_way.retain(|under_way| *under_way != state);
+                    // One that a later one has overtaken does not come to the disk any more.
+                    let place = disk.states_under_way.iter().position(|under_way| *under_way == state);
+                    if let Some(place) = place {
+                        disk.states_under_way.drain(..=place);
+                        disk.state = Some(state);
+                    }
                     self.step(node, Input::Persisted(state));
                 }
             }
