@@ -10,13 +10,16 @@ use super::directories::LogDirectory;
 use super::replicas::METADATA_DIRECTORY;
 use crate::buffers::BufferPool;
 use crate::controller::{Controller, ReplayError};
-use crate::env::{Clock, Disk, DiskError, Env};
+use crate::env::{Clock, Disk, DiskError, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError, replace_file};
 use crate::log::{
     Incoming, Log, LogConfig, LogError, OpenHints, OpenLogError, ReadError, ReadLimits, StampedBatch,
 };
 use crate::partition::EpochCache;
-use crate::quorum::{Effect, ElectionState, EpochsExhausted, Input, Quorum, QuorumStateError, VoterKey};
+use crate::quorum::{
+    AppendedBatch, BatchSpan, Effect, ElectionState, EpochsExhausted, Identity, Input, LogView, Quorum,
+    QuorumConfig, QuorumStateError, Start, VoterHistory, VoterKey, VoterNode,
+};
 use crate::types::{LeaderEpoch, Offset, Uuid};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, split};
 use crate::wire::batch_builder::{BatchBuilder, BatchOptions, NewRecord};
@@ -24,7 +27,7 @@ use crate::wire::compression::Scratch;
 use crate::wire::control::ControlRecord;
 use crate::wire::metadata::MetadataRecord;
 use crate::wire::records::{RecordError, RecordIter};
-use crate::wire::{DecodeError, EncodeError};
+use crate::wire::{DecodeError, EncodeError, VersionRange};
 
 const QUORUM_STATE: &str = "quorum-state";
 
@@ -135,14 +138,15 @@ impl<E: Env> MetadataLog<E> {
             checkpoint::write_topic_id(env.disk(), &dir, Uuid::METADATA_TOPIC).await?;
         }
         let epochs = replay(&log, controller).await?;
-        let log_epoch = epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
         let persisted = read_quorum_state(env.disk(), &dir).await?;
-        let (quorum, effects) = Quorum::start(own, persisted, log.log_end(), log_epoch)?;
+        let view = LogView::new(log.log_start(), log.log_end(), log.durable_end(), epochs.clone(), []);
+        let start = only_voter(&env, own, persisted, view);
+        let (quorum, effects) = Quorum::start(env.clock().now(), start)?;
         let durable_end = Arc::new(AtomicI64::new(log.durable_end().0));
         let (builder, scratch) = (BatchBuilder::new(), Scratch::default());
         let mut metadata = Self { env, log, quorum, epochs, builder, scratch, durable_end };
         metadata.carry_out(effects, controller).await?;
-        assert!(metadata.quorum.leader().is_some(), "the only voter leads: {:?}", metadata.quorum);
+        assert!(metadata.quorum.leads().is_some(), "the only voter leads: {:?}", metadata.quorum);
         Ok(metadata)
     }
 
@@ -172,7 +176,8 @@ impl<E: Env> MetadataLog<E> {
         let size = self.builder.size_in_bytes();
         assert!(size <= BATCH_BYTES_MAX, "a decision of {size} bytes was not looked at before");
         let options = BatchOptions { base_offset, leader_epoch: epoch, ..BatchOptions::default() };
-        self.append_batch(&options).await?;
+        let batch = AppendedBatch { span: self.append_batch(&options).await?, controls: Vec::new() };
+        self.tell(Input::Appended(vec![batch]), controller).await?;
         for (offset, record) in (base_offset.0..).map(Offset).zip(records) {
             controller.replay(offset, epoch, record)?;
         }
@@ -199,41 +204,57 @@ impl<E: Env> MetadataLog<E> {
                 Effect::Persist(state) => {
                     let content = state.to_string();
                     replace_file(self.env.disk(), self.log.dir(), QUORUM_STATE, content.as_bytes()).await?;
-                    effects.extend(self.quorum.step(Input::Persisted(state)));
+                    effects.extend(self.quorum.step(self.env.clock().now(), Input::Persisted(state)));
                 }
-                Effect::AppendLeaderChange { epoch, record } => {
-                    self.append_leader_change(epoch, ControlRecord::LeaderChange(record), controller).await?;
-                    effects.extend(self.quorum.step(Input::Durable(self.log.durable_end())));
+                Effect::Append { epoch, records } => {
+                    let batch = self.append_controls(epoch, records, controller).await?;
+                    let now = self.env.clock().now();
+                    effects.extend(self.quorum.step(now, Input::Appended(vec![batch])));
+                    self.make_durable().await?;
+                    let end = self.log.durable_end();
+                    effects.extend(self.quorum.step(self.env.clock().now(), Input::Durable(end)));
                 }
                 // Publishing is the caller's: it returns to him once what he appended is committed.
                 Effect::Commit(_) | Effect::Lead(_) => {}
+                other => unreachable!("the only voter talks to nobody and follows nobody: {other:?}"),
             }
         }
         Ok(())
     }
 
-    async fn append_leader_change(
-        &mut self,
-        epoch: LeaderEpoch,
-        record: ControlRecord,
-        controller: &mut Controller,
-    ) -> Result<(), MetadataLogError> {
-        let base_offset = self.log.log_end();
-        self.epochs.assign(epoch, base_offset);
-        let entries: Vec<_> =
-            self.epochs.entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect();
-        checkpoint::write_leader_epochs(self.env.disk(), self.log.dir(), &entries).await?;
-        let timestamp = self.env.clock().wall().0;
-        let (key, value) = (record.control_type().key(), record.encode()?);
-        self.builder.add(&NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] });
-        let options =
-            BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
-        self.append_batch(&options).await?;
-        controller.skip(base_offset, epoch);
-        self.make_durable().await
+    async fn tell(&mut self, input: Input, controller: &mut Controller) -> Result<(), MetadataLogError> {
+        let effects = self.quorum.step(self.env.clock().now(), input);
+        self.carry_out(effects, controller).await
     }
 
-    async fn append_batch(&mut self, options: &BatchOptions) -> Result<(), MetadataLogError> {
+    async fn append_controls(
+        &mut self,
+        epoch: LeaderEpoch,
+        records: Vec<ControlRecord>,
+        controller: &mut Controller,
+    ) -> Result<AppendedBatch, MetadataLogError> {
+        let base_offset = self.log.log_end();
+        if self.epochs.assign(epoch, base_offset) {
+            let entries: Vec<_> =
+                self.epochs.entries().iter().map(|entry| (entry.epoch, entry.start_offset)).collect();
+            checkpoint::write_leader_epochs(self.env.disk(), self.log.dir(), &entries).await?;
+        }
+        let timestamp = self.env.clock().wall().0;
+        for record in &records {
+            let (key, value) = (record.control_type().key(), record.encode()?);
+            self.builder.add(&NewRecord { timestamp, key: Some(&key), value: Some(&value), headers: &[] });
+        }
+        let options =
+            BatchOptions { base_offset, leader_epoch: epoch, control: true, ..BatchOptions::default() };
+        let span = self.append_batch(&options).await?;
+        let controls: Vec<_> = (base_offset.0..).map(Offset).zip(records).collect();
+        for (offset, _) in &controls {
+            controller.skip(*offset, epoch);
+        }
+        Ok(AppendedBatch { span, controls })
+    }
+
+    async fn append_batch(&mut self, options: &BatchOptions) -> Result<BatchSpan, MetadataLogError> {
         let bytes = self.builder.finish(options, &mut self.scratch);
         let header = BatchHeader::parse(&bytes).expect("a batch that we built");
         let incoming = Incoming {
@@ -251,15 +272,14 @@ impl<E: Env> MetadataLog<E> {
             payload: bytes.slice(HEADER_LEN..),
         };
         self.log.append(&[stamped])?;
-        Ok(())
+        Ok(BatchSpan { base: header.base_offset, end: header.next_offset(), epoch: options.leader_epoch })
     }
 
     async fn sync(&mut self, controller: &mut Controller) -> Result<(), MetadataLogError> {
         self.make_durable().await?;
         let end = self.log.durable_end();
-        let effects = self.quorum.step(Input::Durable(end));
-        self.carry_out(effects, controller).await?;
-        assert_eq!(self.quorum.committed(), Some(end), "what the only voter has synced is committed");
+        self.tell(Input::Durable(end), controller).await?;
+        assert_eq!(self.quorum.committed(), end, "what the only voter has synced is committed");
         Ok(())
     }
 
@@ -272,6 +292,28 @@ impl<E: Env> MetadataLog<E> {
         self.log.synced(&plan);
         self.durable_end.store(self.log.durable_end().0, Ordering::SeqCst);
         Ok(())
+    }
+}
+
+/// A quorum of this node alone, known by its id.
+fn only_voter<E: Env>(env: &E, own: VoterKey, persisted: Option<ElectionState>, log: LogView) -> Start {
+    let versions = VersionRange { min: 0, max: 1 };
+    let by_id = VoterKey { directory: Uuid::ZERO, ..own };
+    let voter = VoterNode { key: by_id, endpoints: Vec::new(), versions };
+    let identity = Identity {
+        key: own,
+        endpoints: Vec::new(),
+        listener: String::new(),
+        versions,
+        bootstrap: Vec::new(),
+    };
+    Start {
+        identity,
+        config: QuorumConfig::default(),
+        rng: env.rng(Purpose { subsystem: "quorum", what: "timeouts", instance: 0 }),
+        persisted,
+        log,
+        voters: VoterHistory::new([voter].into_iter().collect()),
     }
 }
 

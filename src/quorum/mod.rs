@@ -1,23 +1,88 @@
 //! The metadata quorum (KRaft): who may append to the metadata log, and what of it is committed.
 //!
-//! A pure state machine: [`Quorum::step`] takes what happened and returns what to do. Today the quorum has
-//! one voter, which elects itself: it knows the roles [`Role::Candidate`] and [`Role::Leader`]. More voters
-//! add roles, inputs and effects.
+//! A pure state machine: [`Quorum::step`] takes the time and what happened, and returns what to do. It sees
+//! positions and epochs of the log ([`LogView`]), never bytes or files, and speaks in its own messages.
+//!
+//! Replication is pulled: followers and observers fetch from the leader, and the offset that a voter fetches
+//! from says what it holds durably. Everything before the offset that a majority of the voters holds is
+//! committed.
+//!
+//! # Roles
+//!
+//! | role | who | becomes |
+//! |---|---|---|
+//! | Unattached | knows no leader to ask | Follower once it does; Prospective after an election timeout |
+//! | Prospective | asks whether it could win (KIP-996) | Candidate if so, else what it was before |
+//! | Candidate | has raised the epoch, voted for itself | Leader if it wins; Prospective after a timeout |
+//! | Leader | appends | Resigned |
+//! | Follower | fetches from the leader | Prospective if that fails for too long |
+//! | Resigned | led this epoch, and does no more | Unattached in the next epoch |
+//!
+//! A higher epoch makes any of them Unattached or Follower in it. Observers, which are not in the voter set,
+//! are only Unattached, Follower or Resigned (KAFKA-17067). Who was removed counts as a voter in this until it
+//! knows that to be committed; else two voters could block each other for ever, one that has appended its own
+//! removal and one that lacks the record.
 //!
 //! # Rules
 //!
-//! - A vote is persisted before anything follows from it.
+//! - A vote and an epoch are persisted before anything that leaves the node follows from them: such effects
+//!   are held back here until [`Input::Persisted`].
 //! - A leader that restarts never resumes its epoch: it may have lost what it appended in it
-//!   (KAFKA-10527). It stands for the next one.
-//! - A leader's first record is a LeaderChange. Nothing is committed, and nobody learns that there is a
-//!   leader, before that record is durable; then everything before it is committed as well (KAFKA-12619).
+//!   (KAFKA-10527). It comes back as Resigned.
+//! - A leader's first record is a LeaderChange. Nothing is committed, and nobody is told to use the leader
+//!   ([`Effect::Lead`], [`Quorum::leader`]), before a majority holds it; then everything before it is
+//!   committed as well (KAFKA-12619).
+//! - Only what is durable counts: a follower makes durable what it fetched before it fetches again, the
+//!   leader counts its own durable end (KAFKA-10533). No node takes for committed what it has not durably.
+//! - What is committed is never truncated (KAFKA-12460): that would be a bug, and stops the node.
+//! - A leader that the majority does not fetch from resigns (KAFKA-15489), unless it is the only voter
+//!   (KAFKA-16144).
+//! - A voter is a node with one metadata directory: one whose directory was lost does not vote until it is
+//!   added. (At kraft.version 0 directories are not known, and this cannot be told.)
+//! - One change of the voters at a time, each committed before the next. Who is no longer in the set does not
+//!   count itself (KAFKA-16530), and resigns once that is committed.
+//!
+//! # The shell
+//!
+//! It carries out the effects in their order. [`Effect::Append`], [`Effect::AppendFetched`],
+//! [`Effect::Truncate`] and [`Effect::InstallSnapshot`] change the log: their completion is the next input
+//! after them. Syncs and [`Effect::Persist`] may take their time.
 
+mod config;
 mod election;
+mod follower;
+mod leader;
+mod lineage;
+mod messages;
+mod requests;
+mod resigned;
+mod snapshot;
+mod transitions;
+mod voter_changes;
+mod voters;
+mod votes;
 
+#[cfg(test)]
+mod tests;
+
+pub use config::{Address, Identity, QuorumConfig};
 pub use election::{ElectionState, QuorumStateError};
+pub use leader::{Description, ReplicaDescription};
+pub use lineage::LogView;
+pub use messages::*;
+pub use requests::{Destination, Peer, RequestId};
+pub use snapshot::{SnapshotFile, SnapshotId, SnapshotPolicy};
+pub use voters::{RECONFIGURABLE, VoterHistory, VoterNode, VoterSet};
 
-use crate::types::{BrokerId, LeaderEpoch, Offset, Uuid};
-use crate::wire::control::{LeaderChangeMessage, LeaderChangeVoter};
+use crate::env::Rng;
+use crate::types::{BrokerId, LeaderEpoch, Mono, Offset, Uuid};
+use crate::wire::VersionRange;
+use crate::wire::control::ControlRecord;
+use follower::{Follower, Unattached};
+use leader::Leader;
+use requests::Requests;
+use resigned::Resigned;
+use votes::Nominee;
 
 /// A voter: a node with one particular metadata directory. A node whose directory was lost is another voter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,55 +93,162 @@ pub struct VoterKey {
     pub directory: Uuid,
 }
 
+/// Names a request that was received, so that its answer finds the way back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestToken(pub u64);
+
+/// A batch that was appended to the log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AppendedBatch {
+    /// Where it lies, and its epoch.
+    pub span: BatchSpan,
+    /// Its records by offset, if it is a control batch. Types that are not known are left out.
+    pub controls: Vec<(Offset, ControlRecord)>,
+}
+
+/// Why a request failed without a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection, or it broke, or an answer that cannot be read.
+    Unreachable,
+    /// The peer does not know the API at a version that can say what was to be said.
+    UnsupportedVersion,
+}
+
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Input {
+    /// Time has passed: [`Quorum::next_deadline`] is reached.
+    Tick,
     /// [`Effect::Persist`] was carried out: the state is durable.
     Persisted(ElectionState),
+    /// These batches were appended, in order: by [`Effect::Append`], by [`Effect::AppendFetched`] (as many as
+    /// could be), or by the controller, which appends only between [`Effect::Lead`] and [`Effect::Lost`].
+    Appended(Vec<AppendedBatch>),
     /// The log is durable up to this end.
     Durable(Offset),
+    /// [`Effect::Truncate`] was carried out.
+    Truncated,
+    /// [`Effect::InstallSnapshot`] was carried out; these control records are in the snapshot.
+    SnapshotInstalled(Vec<ControlRecord>),
+    /// A snapshot of this node's own making is whole and durable.
+    SnapshotTaken(SnapshotId),
+    /// The log now begins here, with the snapshot that ends here.
+    LogStartRaised(Offset),
+    /// A request was received.
+    Request {
+        /// For the answer.
+        token: RequestToken,
+        /// What is asked.
+        request: Request,
+    },
+    /// A response was received.
+    Response {
+        /// To this request.
+        id: RequestId,
+        /// What it says.
+        response: Response,
+    },
+    /// There will be no response.
+    Failed {
+        /// To this request.
+        id: RequestId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The controller of this epoch wants to lead no more.
+    Resign(LeaderEpoch),
+    /// The node is about to stop: it hands over what it leads, and stands for no election.
+    Shutdown,
 }
 
 /// What to do, in the order given.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Write this to the `quorum-state` file and sync it; then tell [`Input::Persisted`].
+    /// Write this to the `quorum-state` file and sync it; then tell [`Input::Persisted`]. A later one makes
+    /// an earlier one superfluous.
     Persist(ElectionState),
-    /// Append this control record at the end of the log, as the first record of the epoch; then sync, and
-    /// tell [`Input::Durable`]. Nothing else is appended before.
-    AppendLeaderChange {
+    /// Send a request; tell [`Input::Response`] or [`Input::Failed`], unless it takes too long.
+    Send {
+        /// Names it.
+        id: RequestId,
+        /// Whom to ask.
+        to: Destination,
+        /// What to ask.
+        request: Request,
+    },
+    /// Answer a request.
+    Answer {
+        /// Which one.
+        token: RequestToken,
+        /// What to say.
+        answer: Answer,
+    },
+    /// Append these control records as one batch of this epoch; tell [`Input::Appended`], then sync.
+    Append {
         /// The epoch.
         epoch: LeaderEpoch,
-        /// The record.
-        record: LeaderChangeMessage,
+        /// The records. The first batch of an epoch begins with its LeaderChange.
+        records: Vec<ControlRecord>,
     },
-    /// Everything before this offset is committed: publish it and answer who waits for it.
+    /// Append the batches of this Fetch response; tell [`Input::Appended`], then sync.
+    AppendFetched(RequestId),
+    /// Truncate the log to this end; tell [`Input::Truncated`].
+    Truncate(Offset),
+    /// Write the bytes of this FetchSnapshot response into a new file at this position; position 0 begins the
+    /// file anew.
+    WriteSnapshot {
+        /// The response.
+        response: RequestId,
+        /// The snapshot.
+        id: SnapshotId,
+        /// Where the bytes go.
+        position: u64,
+    },
+    /// All bytes of the snapshot are there: sync and publish it, replace the whole log by it; tell
+    /// [`Input::SnapshotInstalled`].
+    InstallSnapshot(SnapshotId),
+    /// Everything before this offset is committed.
     Commit(Offset),
     /// This node leads in this epoch: start the controller, accept requests.
     Lead(LeaderEpoch),
+    /// This node no longer leads in this epoch: stop the controller, append nothing more.
+    Lost(LeaderEpoch),
 }
 
-/// The role of this voter.
+/// The role of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It has voted for itself and waits until the vote is durable.
+pub enum RoleName {
+    /// It looks for the leader.
+    Unattached,
+    /// It asks whether it could win.
+    Prospective,
+    /// It stands for election.
     Candidate,
     /// It leads.
-    Leader {
-        /// The offset of its LeaderChange record: where its epoch starts.
-        epoch_start: Offset,
-        /// The end of what is committed; `None` until the LeaderChange record is.
-        committed: Option<Offset>,
-    },
+    Leader,
+    /// It follows.
+    Follower,
+    /// It has led.
+    Resigned,
 }
 
-/// The quorum as one voter sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quorum {
-    own: VoterKey,
-    election: ElectionState,
-    log_end: Offset,
-    role: Role,
+#[derive(Debug, Clone)]
+enum Role {
+    Unattached(Unattached),
+    Prospective(Nominee),
+    Candidate(Nominee),
+    Leader(Box<Leader>),
+    Follower(Follower),
+    Resigned(Resigned),
+}
+
+/// A change of the log that the shell is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LogChange {
+    Append,
+    Truncate(Offset),
+    Install(SnapshotId),
 }
 
 /// Every epoch that there can be has been used.
@@ -84,38 +256,123 @@ pub struct Quorum {
 #[error("epoch {0} is the last that the metadata quorum can have")]
 pub struct EpochsExhausted(pub LeaderEpoch);
 
+/// What a node of the quorum starts with, after its log has been recovered.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Who it is.
+    pub identity: Identity,
+    /// Its timeouts.
+    pub config: QuorumConfig,
+    /// For its timeouts and its choice of peers.
+    pub rng: Rng,
+    /// What its `quorum-state` file says, if there is one.
+    pub persisted: Option<ElectionState>,
+    /// Its log.
+    pub log: LogView,
+    /// What the latest snapshot and the log after it say about the voters.
+    pub voters: VoterHistory,
+}
+
+/// The quorum as one of its nodes sees it.
+#[derive(Debug, Clone)]
+pub struct Quorum {
+    identity: Identity,
+    config: QuorumConfig,
+    rng: Rng,
+    election: ElectionState,
+    persisted: Option<ElectionState>,
+    log: LogView,
+    voters: VoterHistory,
+    committed: Offset,
+    role: Role,
+    requests: Requests,
+    log_change: Option<LogChange>,
+    stopping: bool,
+    effects: Vec<Effect>,
+    held: Vec<Effect>,
+}
+
 impl Quorum {
-    /// Starts the only voter of a quorum, after its log has been recovered. `persisted` is what its
-    /// `quorum-state` file says, if there is one; `log_end` and `log_epoch` are the end of its log and the
-    /// epoch of the last batch in it.
+    /// Starts a node. The only voter of a quorum stands for election at once.
     ///
     /// # Errors
-    /// If there is no higher epoch.
-    pub fn start(
-        own: VoterKey,
-        persisted: Option<ElectionState>,
-        log_end: Offset,
-        log_epoch: LeaderEpoch,
-    ) -> Result<(Self, Vec<Effect>), EpochsExhausted> {
+    /// If it could never be elected, for want of a higher epoch.
+    pub fn start(now: Mono, start: Start) -> Result<(Self, Vec<Effect>), EpochsExhausted> {
+        let Start { identity, config, rng, persisted, log, voters } = start;
+        let unknown = ElectionState { epoch: log.last_epoch(), leader: None, voted: None };
         // The file can be older than the log where a crash kept only one of two writes.
-        let last = persisted.map_or(log_epoch, |state| state.epoch.max(log_epoch)).max(LeaderEpoch(0));
-        let epoch = LeaderEpoch(last.0.checked_add(1).ok_or(EpochsExhausted(last))?);
-        let election = ElectionState { epoch, leader: None, voted: Some(own) };
-        let quorum = Self { own, election, log_end, role: Role::Candidate };
-        Ok((quorum, vec![Effect::Persist(election)]))
+        let election = persisted.filter(|state| state.epoch >= log.last_epoch()).unwrap_or(unknown);
+        let only = voters.current().is_only(identity.key);
+        if only && election.epoch.0 == i32::MAX {
+            return Err(EpochsExhausted(election.epoch));
+        }
+        let committed = log.latest_snapshot().map_or(log.start(), |id| id.end.max(log.start()));
+        let mut quorum = Self {
+            identity,
+            config,
+            rng,
+            election,
+            persisted,
+            log,
+            voters,
+            committed,
+            role: Role::Unattached(Unattached { election_deadline: now }),
+            requests: Requests::default(),
+            log_change: None,
+            stopping: false,
+            effects: Vec::new(),
+            held: Vec::new(),
+        };
+        if persisted != Some(election) {
+            quorum.effects.push(Effect::Persist(election));
+        }
+        quorum.role = quorum.first_role(now);
+        if only {
+            quorum.become_prospective(now);
+        }
+        quorum.poll(now);
+        let effects = std::mem::take(&mut quorum.effects);
+        Ok((quorum, effects))
     }
 
     /// What follows from what happened.
-    pub fn step(&mut self, input: Input) -> Vec<Effect> {
-        match (input, self.role) {
-            // The only voter's own vote is a majority.
-            (Input::Persisted(state), Role::Candidate) if state == self.election => self.become_leader(),
-            (Input::Durable(end), Role::Leader { epoch_start, committed }) => {
-                self.durable(end, epoch_start, committed)
-            }
-            // An earlier state, or a sync of what recovery found: nothing follows from either.
-            (Input::Persisted(_) | Input::Durable(_), _) => Vec::new(),
+    pub fn step(&mut self, now: Mono, input: Input) -> Vec<Effect> {
+        assert!(
+            self.log_change.is_none_or(|change| change.is_completed_by(&input)),
+            "{:?} is under way, not {input:?}",
+            self.log_change
+        );
+        self.requests.expire(now, &self.config);
+        match input {
+            Input::Tick => {}
+            Input::Persisted(state) => self.on_persisted(state),
+            Input::Appended(batches) => self.on_appended(now, batches),
+            Input::Durable(end) => self.on_durable(now, end),
+            Input::Truncated => self.on_truncated(),
+            Input::SnapshotInstalled(controls) => self.on_snapshot_installed(&controls),
+            Input::SnapshotTaken(id) => self.on_snapshot_taken(id),
+            Input::LogStartRaised(start) => self.on_log_start_raised(start),
+            Input::Request { token, request } => self.on_request(now, token, request),
+            Input::Response { id, response } => self.on_response(now, id, response),
+            Input::Failed { id, failure } => self.on_failed(now, id, failure),
+            Input::Resign(epoch) => self.on_resign(now, epoch),
+            Input::Shutdown => self.on_shutdown(now),
         }
+        self.poll(now);
+        self.check(now);
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When to tell [`Input::Tick`] at the latest. Only inputs change it.
+    pub fn next_deadline(&self) -> Option<Mono> {
+        let of_role = match &self.role {
+            Role::Unattached(unattached) => self.if_may_stand(unattached.election_deadline),
+            Role::Prospective(nominee) | Role::Candidate(nominee) => self.if_may_stand(nominee.deadline),
+            Role::Leader(leader) => leader.next_deadline(self.counts_quorum()),
+            Role::Follower(follower) => self.follower_deadline(follower),
+            Role::Resigned(resigned) => (!self.stopping).then_some(resigned.deadline),
+        };
+        of_role.into_iter().chain(self.requests.next_deadline()).min()
     }
 
     /// The current epoch.
@@ -123,121 +380,122 @@ impl Quorum {
         self.election.epoch
     }
 
-    /// The role of this voter.
-    pub fn role(&self) -> Role {
-        self.role
+    /// Epoch, vote and leader, persisted or about to be.
+    pub fn election(&self) -> ElectionState {
+        self.election
     }
 
-    /// The leader, once it may be known.
-    pub fn leader(&self) -> Option<BrokerId> {
-        self.committed().map(|_| self.own.id)
-    }
-
-    /// The end of what is committed in this epoch; `None` until its LeaderChange record is.
-    pub fn committed(&self) -> Option<Offset> {
+    /// The role of this node.
+    pub fn role(&self) -> RoleName {
         match self.role {
-            Role::Leader { committed, .. } => committed,
-            Role::Candidate => None,
+            Role::Unattached(_) => RoleName::Unattached,
+            Role::Prospective(_) => RoleName::Prospective,
+            Role::Candidate(_) => RoleName::Candidate,
+            Role::Leader(_) => RoleName::Leader,
+            Role::Follower(_) => RoleName::Follower,
+            Role::Resigned(_) => RoleName::Resigned,
         }
     }
 
-    fn become_leader(&mut self) -> Vec<Effect> {
-        self.election.leader = Some(self.own.id);
-        self.role = Role::Leader { epoch_start: self.log_end, committed: None };
-        // At kraft.version 0 voters are known by id alone.
-        let voter = LeaderChangeVoter { voter_id: self.own.id.0, ..LeaderChangeVoter::default() };
-        let record = LeaderChangeMessage {
-            version: 0,
-            leader_id: self.own.id.0,
-            voters: vec![voter.clone()],
-            granting_voters: vec![voter],
-        };
-        vec![Effect::Persist(self.election), Effect::AppendLeaderChange { epoch: self.epoch(), record }]
+    /// The leader of the current epoch, for those who want to use it. This node itself only once its
+    /// LeaderChange is committed.
+    pub fn leader(&self) -> Option<BrokerId> {
+        match &self.role {
+            Role::Leader(leader) => leader.is_established().then_some(self.identity.key.id),
+            Role::Resigned(_) => None,
+            _ => self.election.leader.filter(|leader| *leader != self.identity.key.id),
+        }
     }
 
-    fn durable(&mut self, end: Offset, epoch_start: Offset, committed: Option<Offset>) -> Vec<Effect> {
-        if end <= epoch_start || committed.is_some_and(|committed| end <= committed) {
-            return Vec::new();
+    /// Where the leader of the current epoch listens, if this node follows one.
+    pub fn leader_address(&self) -> Option<&Address> {
+        match &self.role {
+            Role::Follower(follower) => Some(&follower.leader.address),
+            _ => None,
         }
-        self.role = Role::Leader { epoch_start, committed: Some(end) };
-        match committed {
-            None => vec![Effect::Commit(end), Effect::Lead(self.epoch())],
-            Some(_) => vec![Effect::Commit(end)],
+    }
+
+    /// The epoch in which this node leads and may append, if it does.
+    pub fn leads(&self) -> Option<LeaderEpoch> {
+        matches!(&self.role, Role::Leader(leader) if leader.is_established()).then_some(self.epoch())
+    }
+
+    /// The high watermark: the end of what is known to be committed.
+    pub fn committed(&self) -> Offset {
+        self.committed
+    }
+
+    /// The log as the quorum knows it.
+    pub fn log(&self) -> &LogView {
+        &self.log
+    }
+
+    /// The voters, now and along the log.
+    pub fn voters(&self) -> &VoterHistory {
+        &self.voters
+    }
+
+    /// Whether this node is a voter.
+    pub fn is_voter(&self) -> bool {
+        self.voters.current().contains(self.identity.key)
+    }
+
+    /// The id of a snapshot that ends here. `None` where there cannot be one: not committed, or before the
+    /// log. `end` is the end of a batch (KAFKA-17713).
+    pub fn snapshot_id(&self, end: Offset) -> Option<SnapshotId> {
+        if end <= self.log.start() || end > self.committed {
+            return None;
         }
+        Some(SnapshotId { epoch: self.log.epoch_before(end)?, end })
+    }
+
+    /// After [`Input::Shutdown`]: whether nobody depends on this node any more.
+    pub fn may_stop(&self) -> bool {
+        let voters = self.voters.current();
+        let another_leads = self.election.leader.is_some_and(|leader| leader != self.identity.key.id);
+        !self.is_voter() || voters.is_only(self.identity.key) || another_leads
+    }
+
+    /// Does what is due, until nothing is.
+    fn poll(&mut self, now: Mono) {
+        // The shell is about to tell that the log has changed. Till then its positions are not true.
+        while self.log_change.is_none() {
+            let moved = match &self.role {
+                Role::Unattached(_) => self.poll_unattached(now),
+                Role::Prospective(_) => self.poll_prospective(now),
+                Role::Candidate(_) => self.poll_candidate(now),
+                Role::Leader(_) => self.poll_leader(now),
+                Role::Follower(_) => self.poll_follower(now),
+                Role::Resigned(_) => self.poll_resigned(now),
+            };
+            if !moved {
+                break;
+            }
+        }
+    }
+
+    fn check(&self, now: Mono) {
+        assert!(
+            self.log.start() <= self.committed && self.committed <= self.log.durable_end(),
+            "committed {} in {:?}",
+            self.committed,
+            self.log
+        );
+        assert!(self.election.epoch >= self.log.last_epoch(), "{:?} and {:?}", self.election, self.log);
+        assert!(
+            self.log_change.is_some() || self.next_deadline().is_none_or(|deadline| deadline > now),
+            "something is due at {now:?} and not done: {self:?}"
+        );
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const OWN: VoterKey = VoterKey { id: BrokerId(1), directory: Uuid(777) };
-
-    fn started(persisted: Option<ElectionState>, end: i64, epoch: i32) -> (Quorum, ElectionState) {
-        let (quorum, effects) =
-            Quorum::start(OWN, persisted, Offset(end), LeaderEpoch(epoch)).expect("there are epochs left");
-        let [Effect::Persist(state)] = effects[..] else { panic!("first of all it votes: {effects:?}") };
-        assert_eq!(state, ElectionState { epoch: quorum.epoch(), leader: None, voted: Some(OWN) });
-        (quorum, state)
-    }
-
-    #[test]
-    fn a_vote_is_durable_before_the_leader_appends_and_that_before_anybody_hears_of_it() {
-        let (mut quorum, vote) = started(None, 0, -1);
-        assert_eq!((quorum.epoch(), quorum.role()), (LeaderEpoch(1), Role::Candidate));
-        assert_eq!(quorum.step(Input::Durable(Offset(0))), []);
-
-        let effects = quorum.step(Input::Persisted(vote));
-        let elected = ElectionState { leader: Some(BrokerId(1)), ..vote };
-        assert_eq!(effects.len(), 2);
-        assert_eq!(effects[0], Effect::Persist(elected));
-        let Effect::AppendLeaderChange { epoch, record } = &effects[1] else { panic!("{effects:?}") };
-        assert_eq!((*epoch, record.leader_id, record.voters.len()), (LeaderEpoch(1), 1, 1));
-        assert_eq!((quorum.leader(), quorum.committed()), (None, None));
-
-        assert_eq!(quorum.step(Input::Persisted(elected)), []);
-        assert_eq!(quorum.step(Input::Durable(Offset(0))), [], "the record itself is not durable yet");
-        let effects = quorum.step(Input::Durable(Offset(1)));
-        assert_eq!(effects, [Effect::Commit(Offset(1)), Effect::Lead(LeaderEpoch(1))]);
-        assert_eq!((quorum.leader(), quorum.committed()), (Some(BrokerId(1)), Some(Offset(1))));
-    }
-
-    #[test]
-    fn what_is_durable_is_committed_and_never_goes_back() {
-        let (mut quorum, vote) = started(None, 5, 3);
-        let _ = quorum.step(Input::Persisted(vote));
-        assert_eq!(quorum.role(), Role::Leader { epoch_start: Offset(5), committed: None });
-        assert_eq!(quorum.step(Input::Durable(Offset(5))), [], "nothing of an old epoch before the new");
-        assert_eq!(quorum.step(Input::Durable(Offset(7))).len(), 2);
-        assert_eq!(quorum.step(Input::Durable(Offset(9))), [Effect::Commit(Offset(9))]);
-        for end in [9, 6] {
-            assert_eq!(quorum.step(Input::Durable(Offset(end))), []);
-        }
-        assert_eq!(quorum.committed(), Some(Offset(9)));
-    }
-
-    #[test]
-    fn a_restarted_leader_does_not_resume_its_epoch() {
-        let led = ElectionState { epoch: LeaderEpoch(4), leader: Some(BrokerId(1)), voted: Some(OWN) };
-        for (persisted, log_epoch, expected) in
-            [(Some(led), 4, 5), (Some(led), 2, 5), (Some(led), 6, 7), (None, 4, 5), (None, -1, 1)]
-        {
-            let (quorum, _) = started(persisted, 10, log_epoch);
-            assert_eq!((quorum.epoch().0, quorum.leader()), (expected, None));
-        }
-    }
-
-    #[test]
-    fn a_stale_completion_elects_nobody() {
-        let (mut quorum, vote) = started(None, 0, 0);
-        let stale = ElectionState { epoch: LeaderEpoch(0), ..vote };
-        assert_eq!(quorum.step(Input::Persisted(stale)), []);
-        assert_eq!(quorum.role(), Role::Candidate);
-    }
-
-    #[test]
-    fn epochs_do_not_wrap() {
-        let result = Quorum::start(OWN, None, Offset(1), LeaderEpoch(i32::MAX));
-        assert_eq!(result.err(), Some(EpochsExhausted(LeaderEpoch(i32::MAX))));
+impl LogChange {
+    fn is_completed_by(self, input: &Input) -> bool {
+        matches!(
+            (self, input),
+            (Self::Append, Input::Appended(_))
+                | (Self::Truncate(_), Input::Truncated)
+                | (Self::Install(_), Input::SnapshotInstalled(_))
+        )
     }
 }
