@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::Broker;
-use crate::controller::{Controller, Decision, Refusal};
-use crate::env::{Clock, Env, Rng};
+use crate::controller::{Decision, Refusal};
+use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::context::RequestContext;
 use crate::node::metadata::NotDecided;
+use crate::node::raft::Desk;
 
 impl<E: Env> Broker<E> {
     /// Has the controller decide; returns once the decision is committed and published here.
@@ -18,12 +19,12 @@ impl<E: Env> Broker<E> {
     /// POLICY_VIOLATION if it is too large to be committed at once.
     pub(super) async fn decide<R: Send + 'static>(
         &self,
-        decide: impl FnOnce(&Controller, &mut Rng) -> Decision<R> + Send + 'static,
+        decide: impl FnOnce(&mut Desk<'_>) -> Decision<R> + Send + 'static,
     ) -> Result<R, Refusal> {
-        let decided = self.metadata.decide(|controller, rng, _| decide(controller, rng)).await;
+        let decided = self.metadata.decide(decide).await;
         decided.map_err(|reason| {
             let code = match reason {
-                NotDecided::Gone => ErrorCode::NotController,
+                NotDecided::Gone | NotDecided::NotController => ErrorCode::NotController,
                 NotDecided::TooLarge => ErrorCode::PolicyViolation,
             };
             Refusal::new(code, reason.to_string())
@@ -40,7 +41,7 @@ impl<E: Env> Broker<E> {
         &self,
         context: &RequestContext,
         timeout_ms: i32,
-        decide: impl FnOnce(&Controller, &mut Rng) -> Decision<R> + Send + 'static,
+        decide: impl FnOnce(&mut Desk<'_>) -> Decision<R> + Send + 'static,
     ) -> Result<R, Refusal> {
         let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
         let decided = self.env.clock().timeout_at(context.deadline(timeout), self.decide(decide)).await;

@@ -122,9 +122,9 @@ fn may_create(context: &RequestContext, name: &str) -> bool {
 
 /// Creates topics with the defaults. Returns those of which that failed; they may exist nevertheless.
 async fn create_topics<E: Env>(broker: &Broker<E>, names: Vec<String>) -> BTreeMap<String, ErrorCode> {
-    let decided = broker.decide(move |controller, rng| {
+    let decided = broker.decide(move |desk| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        controller.auto_create_topics(&names, rng)
+        desk.controller.auto_create_topics(&names, desk.rng)
     });
     let results = match decided.await {
         Ok(response) => response.topics,

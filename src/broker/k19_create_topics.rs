@@ -42,8 +42,8 @@ async fn create<E: Env>(
 ) -> Vec<CreatableTopicResult> {
     let request = Arc::new(request);
     let asked = Arc::clone(&request);
-    let decided = broker.decide_within(context, request.timeout_ms, move |controller, rng| {
-        controller.create_topics(&asked, rng)
+    let decided = broker.decide_within(context, request.timeout_ms, move |desk| {
+        desk.controller.create_topics(&asked, desk.rng)
     });
     match decided.await {
         Ok(response) => response.topics.into_iter().map(|topic| described(context, topic)).collect(),

@@ -51,8 +51,8 @@ async fn delete<E: Env>(
 ) -> Vec<DeletableTopicResult> {
     let request = Arc::new(request);
     let asked = Arc::clone(&request);
-    let decided = broker
-        .decide_within(context, request.timeout_ms, move |controller, _| controller.delete_topics(&asked));
+    let decided =
+        broker.decide_within(context, request.timeout_ms, move |desk| desk.controller.delete_topics(&asked));
     let mut responses = match decided.await {
         Ok(response) => response.responses,
         Err(refusal) => request.topics.iter().map(|state| refused(state, &refusal)).collect(),

@@ -64,8 +64,9 @@ fn refusal(context: &RequestContext, request: &InitProducerIdRequest) -> Option<
 }
 
 async fn allocate<E: Env>(broker: &Broker<E>) -> Result<ProducerIdBlock, ErrorCode> {
-    let (id, epoch) = (broker.id(), broker.broker_epoch);
-    let decided = broker.decide(move |controller, _| controller.allocate_producer_ids(id, epoch)).await;
+    let id = broker.id();
+    let Some(epoch) = broker.registered.epoch() else { return Err(ErrorCode::CoordinatorLoadInProgress) };
+    let decided = broker.decide(move |desk| desk.controller.allocate_producer_ids(id, epoch)).await;
     decided.and_then(|allocated| allocated).map_err(|refusal| {
         tracing::warn!(%refusal, "the controller gives no producer ids");
         ErrorCode::CoordinatorLoadInProgress

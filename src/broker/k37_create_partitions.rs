@@ -38,8 +38,8 @@ async fn create<E: Env>(
 ) -> Vec<CreatePartitionsTopicResult> {
     let request = Arc::new(request);
     let asked = Arc::clone(&request);
-    let decided = broker.decide_within(context, request.timeout_ms, move |controller, rng| {
-        controller.create_partitions(&asked, rng)
+    let decided = broker.decide_within(context, request.timeout_ms, move |desk| {
+        desk.controller.create_partitions(&asked, desk.rng)
     });
     match decided.await {
         Ok(response) => response.results,

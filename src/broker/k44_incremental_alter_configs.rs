@@ -44,7 +44,7 @@ async fn alter<E: Env>(
 ) -> Vec<AlterConfigsResourceResponse> {
     let request = Arc::new(request);
     let asked = Arc::clone(&request);
-    match broker.decide(move |controller, _| controller.incremental_alter_configs(&asked)).await {
+    match broker.decide(move |desk| desk.controller.incremental_alter_configs(&asked)).await {
         Ok(response) => response.responses,
         Err(refusal) => request.resources.iter().map(|resource| refused(resource, &refusal)).collect(),
     }

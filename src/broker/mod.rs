@@ -47,8 +47,10 @@ use crate::node::budget::Budget;
 use crate::node::context::RequestContext;
 use crate::node::housekeeping::Housekeeping;
 use crate::node::metadata::Metadata;
+use crate::node::publisher::Registered;
+use crate::node::raft::Raft;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
-use crate::types::{BrokerEpoch, BrokerId};
+use crate::types::BrokerId;
 use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
 use crate::wire::{ApiKey, DecodeError, Reader, Request};
@@ -88,7 +90,9 @@ pub struct Shared<E: Env> {
     /// The cluster's id.
     pub cluster_id: String,
     /// This broker's registration.
-    pub broker_epoch: BrokerEpoch,
+    pub registered: Registered,
+    /// The metadata quorum.
+    pub(crate) raft: Raft,
     /// The metadata.
     pub metadata: Metadata<E>,
     /// The tasks that keep the directories in order.
@@ -117,7 +121,11 @@ pub struct BrokerParts<E: Env> {
     /// See [`Shared`].
     pub cluster_id: String,
     /// See [`Shared`].
-    pub broker_epoch: BrokerEpoch,
+    pub registered: Registered,
+    /// See [`Shared`].
+    pub(crate) raft: Raft,
+    /// Makes the ids of fetch sessions differ from run to run.
+    pub run: u64,
     /// See [`Shared`].
     pub metadata: Metadata<E>,
     /// See [`Shared`].
@@ -131,19 +139,26 @@ pub struct BrokerParts<E: Env> {
 impl<E: Env> Broker<E> {
     /// A broker that has answered nothing yet.
     pub fn new(parts: BrokerParts<E>) -> Self {
-        let BrokerParts { env, config, cluster_id, broker_epoch, metadata, housekeeping, responses, buffers } =
-            parts;
-        let rng = env.rng(Purpose {
-            subsystem: "broker",
-            what: "fetch-session-id",
-            instance: broker_epoch.0 as u64,
-        });
+        let BrokerParts {
+            env,
+            config,
+            cluster_id,
+            registered,
+            raft,
+            run,
+            metadata,
+            housekeeping,
+            responses,
+            buffers,
+        } = parts;
+        let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: run });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
         let shared = Shared {
             env,
             config,
             cluster_id,
-            broker_epoch,
+            registered,
+            raft,
             metadata,
             housekeeping,
             responses,

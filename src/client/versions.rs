@@ -11,13 +11,22 @@ use crate::wire::{ApiKey, DecodeError, Message, Reader, Request, VersionRange};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Versions {
     ranges: BTreeMap<i16, (i16, i16)>,
+    features: BTreeMap<String, VersionRange>,
 }
 
 impl Versions {
     /// From a broker's answer.
     pub fn new(response: &ApiVersionsResponse) -> Self {
         let ranges = response.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
-        Self { ranges: ranges.collect() }
+        let features = response.supported_features.iter().map(|feature| {
+            (feature.name.clone(), VersionRange { min: feature.min_version, max: feature.max_version })
+        });
+        Self { ranges: ranges.collect(), features: features.collect() }
+    }
+
+    /// The levels of a feature that the broker supports; `None` if it does not name it.
+    pub fn feature(&self, name: &str) -> Option<VersionRange> {
+        self.features.get(name).copied()
     }
 
     /// The version to send requests of type `R` in, at most `cap`.

@@ -157,6 +157,11 @@ impl Controller {
         Self { settings, metadata: Metadata::empty() }
     }
 
+    /// A controller that begins with what was replayed elsewhere.
+    pub fn with_metadata(settings: Settings, metadata: Metadata) -> Self {
+        Self { settings, metadata }
+    }
+
     /// The metadata as replayed so far.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata

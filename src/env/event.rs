@@ -54,6 +54,13 @@ pub enum Event {
         /// The log's end after.
         to: LogEnd,
     },
+    /// A node knows that more of the metadata log is committed.
+    MetadataCommitted {
+        /// The end of what is.
+        end: Offset,
+        /// The epoch of the quorum.
+        epoch: LeaderEpoch,
+    },
     /// A log directory failed and went offline.
     DirectoryOffline {
         /// Its path.

@@ -4,27 +4,31 @@
 //! order: refuse new work, answer what is owed, sync, and last of all mark the directories as left cleanly.
 //! Every task has an owner, in the end the [`Node`]; dropping that stops them all at once, like a crash.
 
+mod broker_run;
 pub mod budget;
 pub mod connection;
 pub mod context;
-mod controller_task;
+mod controller_channel;
 pub mod directories;
 pub mod flusher;
 mod frames;
 pub mod housekeeping;
+mod lifecycle;
 pub mod listener;
 pub mod metadata;
-mod metadata_log;
 mod ordering;
 mod parallel;
 mod preparation;
+pub(crate) mod publisher;
+pub(crate) mod raft;
 pub mod replica;
 mod replicas;
 pub mod service;
+mod sockets;
 mod start;
 
-pub use controller_task::ControllerFailure;
-pub use metadata_log::MetadataLogError;
+pub use lifecycle::LifecycleError;
+pub use raft::MetadataLogError;
 pub use replicas::OpenReplicaError;
 pub use start::{StartError, format, is_formatted, start};
 
@@ -37,8 +41,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, LogDirectory};
 use self::housekeeping::Housekeeping;
+use self::lifecycle::Leaving;
 use self::listener::Listener;
 use self::metadata::Metadata;
+use self::publisher::Registered;
+use self::raft::Raft;
+use crate::client::futures::{Either, race};
 use crate::env::{Clock, Disk, Env, Task};
 use crate::log::checkpoint::write_clean_shutdown;
 use crate::partition::Positions;
@@ -47,20 +55,29 @@ use crate::types::{BrokerEpoch, LeaderEpoch, Offset, PartitionKey};
 /// How long a shutdown waits for answers that are owed.
 const DRAIN: Duration = Duration::from_secs(5);
 
+/// How long a shutdown waits for the controller to move away what this broker leads, and for another voter to take
+/// over the quorum. A cluster that stops as a whole has nobody left to do so.
+const HAND_OVER: Duration = Duration::from_secs(10);
+
 /// A node at work. Dropping it stops everything at once, as a crash would.
 pub struct Node<E: Env> {
     env: E,
-    broker_epoch: BrokerEpoch,
     listeners: Vec<Listener<E>>,
+    controller_listeners: Vec<Listener<E>>,
+    registered: Registered,
     metadata: Metadata<E>,
     housekeeping: Housekeeping,
     directories: Vec<Arc<LogDirectory>>,
     /// Syncs and preparations.
     workers: Vec<E::Task>,
-    housekeeper: E::Task,
+    housekeeper: Option<E::Task>,
     supervisor: E::Task,
-    controller: E::Task,
-    stop_controller: oneshot::Sender<()>,
+    quorum: E::Task,
+    raft: Raft,
+    publisher: E::Task,
+    stop_publisher: oneshot::Sender<()>,
+    lifecycle: E::Task,
+    leaving: Leaving,
     failures: mpsc::Receiver<NodeFailure>,
     /// A failure was told already.
     has_failed: bool,
@@ -71,9 +88,15 @@ pub struct Node<E: Env> {
 /// Why a node stopped of itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeFailure {
-    /// The controller failed.
-    #[error("the controller has failed: {0}")]
-    Controller(#[from] ControllerFailure),
+    /// The metadata log has failed.
+    #[error("the metadata log has failed: {0}")]
+    Metadata(#[from] MetadataLogError),
+    /// A committed record could not be carried out.
+    #[error("a replica cannot be opened: {0}")]
+    Replica(#[from] OpenReplicaError),
+    /// The cluster does not take this broker.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
     /// The last log directory, or the one with the metadata, failed.
     #[error("{0}; the node cannot go on without it")]
     Directory(#[from] DirectoryFailure),
@@ -123,20 +146,39 @@ impl<E: Env> Node<E> {
         }
     }
 
-    /// Stops cleanly: no new work, what is owed is answered, everything is durable, and the directories say so.
+    /// Waits for a sign, unless the node fails before it comes.
+    async fn wait_for(&mut self, sign: oneshot::Receiver<()>) -> Result<(), NodeFailure> {
+        match race(self.failures.recv(), sign).await {
+            Either::First(Some(failure)) => {
+                self.has_failed = true;
+                Err(failure)
+            }
+            // Whoever should give the sign has ended, and says why.
+            Either::Second(Err(_)) => Err(self.failed().await),
+            Either::First(None) => unreachable!("tasks that can fail are running"),
+            Either::Second(Ok(())) => Ok(()),
+        }
+    }
+
+    /// Stops cleanly: what it leads is handed over, no new work is taken, what is owed is answered, everything is
+    /// durable, and the directories say so.
     ///
     /// # Errors
     ///
     /// [`NodeFailure`] if something could not be made durable. The directory concerned is then not marked, and
     /// recovers at the next start.
     pub async fn shutdown(mut self) -> Result<(), NodeFailure> {
+        if !self.leaving.leave(&self.env, HAND_OVER).await {
+            tracing::warn!("the controller has not moved away what this broker leads: it stops all the same");
+        }
+        drop(self.lifecycle);
         let deadline = self.env.clock().now() + DRAIN;
         for listener in self.listeners {
             listener.shutdown(deadline).await;
         }
-        // The controller ends after the command under way.
-        let _ = self.stop_controller.send(());
-        self.controller.join().await;
+        // The publisher ends after the image at hand.
+        let _ = self.stop_publisher.send(());
+        self.publisher.join().await;
         let mut failure = self.failures.try_recv().ok();
         let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);
@@ -153,15 +195,29 @@ impl<E: Env> Node<E> {
                 failure.get_or_insert(NodeFailure::Close(reason));
             }
         }
-        self.housekeeping.finish().await;
-        self.housekeeper.join().await;
+        // The quorum last: until now this node may have been the one that lets others go.
+        let until = self.env.clock().now() + HAND_OVER;
+        // Without another voter nobody takes over, and nobody is waited for.
+        let _ = self.env.clock().timeout_at(until, self.raft.resign()).await;
+        for listener in self.controller_listeners {
+            listener.shutdown(deadline).await;
+        }
+        self.raft.stop();
+        self.quorum.join().await;
+        if let Some(housekeeper) = self.housekeeper {
+            self.housekeeping.finish().await;
+            housekeeper.join().await;
+        }
         drop(self.workers);
         drop(self.supervisor);
-        if !has_failed && let Err(error) = mark_clean(&self.env, &self.directories, self.broker_epoch).await {
-            failure.get_or_insert(error);
+        let failure = failure.or_else(|| self.failures.try_recv().ok());
+        let mut outcome = failure.map_or(Ok(()), Err);
+        if !has_failed && let Some(epoch) = self.registered.epoch() {
+            let marked = mark_clean(&self.env, &self.directories, epoch).await;
+            outcome = outcome.and(marked);
         }
         drop(self.locks);
-        failure.map_or(Ok(()), Err)
+        outcome
     }
 }
 

@@ -263,6 +263,7 @@ impl<E: Env> Replicas<E> {
         &self,
         before: &Published<E>,
         image: Arc<Image>,
+        end: Offset,
     ) -> Result<(Published<E>, Vec<PathBuf>), OpenReplicaError> {
         let mut replicas = (*before.replicas).clone();
         let gone: Vec<Arc<TopicImage>> =
@@ -296,7 +297,7 @@ impl<E: Env> Replicas<E> {
             replicas.insert(replica.key(), replica);
         }
         self.tell(&image, &before.image, layers_changed, &replicas)?;
-        Ok((Published { image, replicas: Arc::new(replicas) }, put_away))
+        Ok((Published { image, end, replicas: Arc::new(replicas) }, put_away))
     }
 
     /// Tells the replicas of changed topics what has changed.

@@ -12,7 +12,7 @@ use crate::quorum::{
 };
 use crate::types::{BrokerId, LeaderEpoch, Mono, Offset, Uuid};
 use crate::wire::VersionRange;
-use crate::wire::batch::{Batch, split};
+use crate::wire::batch::{Batch, split, verify_crc};
 use crate::wire::control::Endpoint;
 use crate::wire::messages::{
     begin_quorum_epoch as begin, end_quorum_epoch as end, fetch, fetch_snapshot, update_raft_voter as update,
@@ -52,9 +52,7 @@ impl Caller {
         deadline: Mono,
     ) -> Result<Received, Failure> {
         let response = match request {
-            Request::Vote(request) => {
-                read_vote(&ask(connection, &self.vote(request), deadline).await?)
-            }
+            Request::Vote(request) => read_vote(&ask(connection, &self.vote(request), deadline).await?),
             Request::BeginQuorumEpoch(request) => {
                 read_begin(&ask(connection, &self.begin(&request), deadline).await?)
             }
@@ -75,9 +73,7 @@ impl Caller {
                 unreachable!("people ask for changes of the voters, not nodes")
             }
         };
-        response
-            .map(|response| Received { response, payload: Bytes::new() })
-            .ok_or(Failure::Unreachable)
+        response.map(|response| Received { response, payload: Bytes::new() }).ok_or(Failure::Unreachable)
     }
 
     fn vote(&self, request: VoteRequest) -> vote::VoteRequest {
@@ -321,9 +317,8 @@ fn read_fetch(response: fetch::FetchResponse) -> Result<Received, Failure> {
     let error = error_of(response.error_code, partition.error_code).ok_or(Failure::Unreachable)?;
     let leader = &partition.current_leader;
     let node = response.node_endpoints.iter().find(|node| node.node_id == leader.leader_id);
-    let address = node.and_then(|node| {
-        Some(Address { host: node.host.clone(), port: u16::try_from(node.port).ok()? })
-    });
+    let address =
+        node.and_then(|node| Some(Address { host: node.host.clone(), port: u16::try_from(node.port).ok()? }));
     let known = known(error, leader.leader_epoch, leader.leader_id, address);
     let high_watermark = Some(Offset(partition.high_watermark)).filter(|offset| offset.0 >= 0);
     let mut payload = Bytes::new();
@@ -352,7 +347,7 @@ fn whole_batches(records: &Bytes) -> Option<(Vec<BatchSpan>, usize)> {
     for batch in split(records) {
         let Ok(batch) = batch else { break };
         spans.push(span_of(&batch)?);
-        length += batch.bytes().len();
+        length += batch.bytes.len();
     }
     let is_cut_off_only = length > 0 || records.is_empty();
     is_cut_off_only.then_some((spans, length))
@@ -361,7 +356,8 @@ fn whole_batches(records: &Bytes) -> Option<(Vec<BatchSpan>, usize)> {
 /// Where a received batch lies; `None` if it is not what its checksum says, or cannot be a batch.
 pub(super) fn span_of(batch: &Batch) -> Option<BatchSpan> {
     let header = &batch.header;
-    let sound = batch.crc_matches() && header.base_offset.0 >= 0 && header.last_offset_delta >= 0;
+    let sound =
+        verify_crc(&batch.bytes).is_ok() && header.base_offset.0 >= 0 && header.last_offset_delta >= 0;
     sound.then_some(BatchSpan {
         base: header.base_offset,
         end: header.next_offset(),

@@ -44,7 +44,7 @@ pub(super) const BATCH_BYTES_MAX: usize = 8 << 20;
 const READ_BYTES: usize = 1 << 20;
 
 /// The metadata log.
-pub(super) struct RaftLog<E: Env> {
+pub(crate) struct RaftLog<E: Env> {
     env: E,
     log: Log<E::Disk>,
     config: LogConfig,
@@ -57,7 +57,7 @@ pub(super) struct RaftLog<E: Env> {
 }
 
 /// A log that was opened, and what it says.
-pub(super) struct OpenedLog<E: Env> {
+pub(crate) struct OpenedLog<E: Env> {
     pub(super) log: RaftLog<E>,
     pub(super) view: LogView,
     pub(super) voters: VoterHistory,
@@ -68,7 +68,7 @@ pub(super) struct OpenedLog<E: Env> {
 
 /// What is known of the log before it is opened.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RaftLogHints {
+pub(crate) struct RaftLogHints {
     /// Whether the directory was left by a clean shutdown.
     pub(super) clean: bool,
     /// The checkpointed recovery point.
@@ -77,7 +77,7 @@ pub(super) struct RaftLogHints {
 
 impl<E: Env> RaftLog<E> {
     /// Opens the log in `dir`; `fixed` are the voters of `controller.quorum.voters`.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         env: &E,
         dir: &Path,
         config: LogConfig,
@@ -89,7 +89,8 @@ impl<E: Env> RaftLog<E> {
         let snapshots = Snapshots::open(disk, dir).await?;
         let loaded = snapshots.load_latest().await?;
         let log_start = first_segment(disk, dir).await?.filter(|base| *base > Offset::ZERO);
-        let log_start = log_start.and_then(|base| snapshots.first_from(base)).map_or(Offset::ZERO, |id| id.end);
+        let log_start =
+            log_start.and_then(|base| snapshots.first_from(base)).map_or(Offset::ZERO, |id| id.end);
         let (log, _) = Log::open(disk, dir, config, open_hints(env, hints, log_start)).await?;
         if checkpoint::read_topic_id(disk, dir).await?.is_none() {
             checkpoint::write_topic_id(disk, dir, Uuid::METADATA_TOPIC).await?;
@@ -292,7 +293,9 @@ impl<E: Env> RaftLog<E> {
             let ticket = self.log.begin_roll()?.run().await;
             self.log.finish_roll(ticket, now)?;
         }
-        if self.epochs.fold(header) {
+        let known = self.epochs.latest();
+        self.epochs.fold(header);
+        if self.epochs.latest() != known {
             self.write_epochs().await?;
         }
         let stamped = StampedBatch {
@@ -431,10 +434,7 @@ async fn first_segment<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Offset>, 
     Ok(bases.min())
 }
 
-async fn read_quorum_state<D: Disk>(
-    disk: &D,
-    dir: &Path,
-) -> Result<Option<ElectionState>, MetadataLogError> {
+async fn read_quorum_state<D: Disk>(disk: &D, dir: &Path) -> Result<Option<ElectionState>, MetadataLogError> {
     let path: PathBuf = dir.join(QUORUM_STATE);
     let Some(bytes) = checkpoint::read_file(disk, &path).await? else { return Ok(None) };
     let text = String::from_utf8_lossy(&bytes);
@@ -449,7 +449,8 @@ fn controls_of(
     let at = batch.header.base_offset;
     let unreadable = |error: &dyn std::fmt::Display| MetadataLogError::unreadable(at, error);
     let mut controls = Vec::new();
-    let records = RecordIter::new(batch, BATCH_BYTES_MAX as u64, scratch).map_err(|error| unreadable(&error))?;
+    let records =
+        RecordIter::new(batch, BATCH_BYTES_MAX as u64, scratch).map_err(|error| unreadable(&error))?;
     for record in records {
         let record = record.map_err(|error| unreadable(&error))?;
         let (key, value) = (record.key.unwrap_or_default(), record.value.unwrap_or_default());
@@ -468,7 +469,8 @@ fn replay_batch(
 ) -> Result<(), MetadataLogError> {
     let (at, epoch) = (batch.header.base_offset, batch.header.partition_leader_epoch);
     let unreadable = |error: &dyn std::fmt::Display| MetadataLogError::unreadable(at, error);
-    let records = RecordIter::new(batch, BATCH_BYTES_MAX as u64, scratch).map_err(|error| unreadable(&error))?;
+    let records =
+        RecordIter::new(batch, BATCH_BYTES_MAX as u64, scratch).map_err(|error| unreadable(&error))?;
     for record in records {
         let record = record.map_err(|error| unreadable(&error))?;
         if batch.header.is_control() {

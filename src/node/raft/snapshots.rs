@@ -65,7 +65,7 @@ impl<D: Disk> Snapshots<D> {
     }
 
     /// Those that are there, in order.
-    pub(super) fn ids(&self) -> impl Iterator<Item = SnapshotId> {
+    pub(super) fn ids(&self) -> impl DoubleEndedIterator<Item = SnapshotId> {
         self.whole.keys().copied()
     }
 
@@ -236,7 +236,8 @@ fn last_timestamp(controls: &[ControlRecord]) -> WallMs {
 
 fn parse_name(name: &str) -> Option<SnapshotId> {
     let (end, epoch) = name.strip_suffix(SUFFIX)?.split_once('-')?;
-    let is_number = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(end, 20) || !is_number(epoch, 10) {
         return None;
     }

@@ -1,0 +1,138 @@
+//! Requests to the active controller, wherever it is.
+//!
+//! Each use has a channel of its own: a sign of life never waits behind a request that takes the controller long.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::raft::{Leader, Leadership};
+use crate::client::config::ClientConfig;
+use crate::client::connection::{CallError, Connection};
+use crate::client::futures::{Either, race};
+use crate::env::{Clock, Env};
+use crate::quorum::Address;
+use crate::types::Mono;
+use crate::wire::Request;
+
+/// The pause after a failure, unless somebody else leads by then.
+const RETRY_BACKOFF: Duration = Duration::from_millis(50);
+
+/// A connection to the active controller. Clones share it.
+pub(crate) struct ControllerChannel<E: Env> {
+    env: E,
+    leadership: Leadership,
+    config: Arc<ClientConfig>,
+    open: Arc<Mutex<Option<(Address, Arc<Connection<E>>)>>>,
+}
+
+/// Why the controller has not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChannelError {
+    /// The time was over. Whether the controller has acted on the request is not known.
+    #[error("the active controller has not answered in time: {0}")]
+    TimedOut(String),
+    /// The controller does not know the API in a version that can say what is asked.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+impl<E: Env> ControllerChannel<E> {
+    /// A channel; `purpose` is what the controller sees of it in client ids.
+    pub(super) fn new(env: E, leadership: Leadership, purpose: &str, node: i32) -> Self {
+        let client_id = format!("{purpose}-{node}");
+        let config = Arc::new(ClientConfig { client_id, ..ClientConfig::default() });
+        Self { env, leadership, config, open: Arc::default() }
+    }
+
+    /// Asks whoever is the active controller, until `accept` takes an answer (`None` from it: not the controller,
+    /// ask again), or the time is over.
+    pub(crate) async fn ask<R: Request<Response: Send>, T>(
+        &self,
+        request: &R,
+        deadline: Mono,
+        mut accept: impl FnMut(R::Response) -> Option<T>,
+    ) -> Result<T, ChannelError> {
+        let mut reason = "no controller is known to be active".to_owned();
+        loop {
+            let leader = self.leadership.current();
+            if self.env.clock().now() >= deadline {
+                return Err(ChannelError::TimedOut(reason));
+            }
+            if let Some(address) = leader.id.and(leader.address.clone()) {
+                match self.ask_at(&address, request, deadline).await {
+                    Ok(response) => match accept(response) {
+                        Some(taken) => return Ok(taken),
+                        None => reason = format!("{}:{} is not the controller", address.host, address.port),
+                    },
+                    Err(CallError::Unsupported(what)) => return Err(ChannelError::Unsupported(what)),
+                    Err(error) => reason = error.to_string(),
+                }
+            }
+            self.pause(&leader, deadline).await;
+        }
+    }
+
+    async fn ask_at<R: Request<Response: Send>>(
+        &self,
+        address: &Address,
+        request: &R,
+        deadline: Mono,
+    ) -> Result<R::Response, CallError> {
+        let connection = self.connection(address, deadline).await?;
+        let call = connection.start(request, i16::MAX, deadline)?;
+        let outcome = self.env.clock().timeout_at(deadline, call.wait()).await;
+        let outcome = outcome.unwrap_or_else(|| Err(CallError::Lost("no answer in time".to_owned())));
+        if matches!(outcome, Err(CallError::Lost(_) | CallError::NotSent(_))) {
+            self.hang_up(&connection).await;
+        }
+        outcome
+    }
+
+    async fn connection(&self, address: &Address, deadline: Mono) -> Result<Arc<Connection<E>>, CallError> {
+        let mut open = self.open.lock().await;
+        if let Some((to, connection)) = &*open
+            && to == address
+            && !connection.is_closed()
+        {
+            return Ok(Arc::clone(connection));
+        }
+        *open = None;
+        let Address { host, port } = address;
+        let opening = Connection::open(&self.env, host, *port, &self.config);
+        let opened = self.env.clock().timeout_at(deadline, opening).await;
+        let opened = opened.unwrap_or_else(|| Err(format!("{host}:{port} does not answer in time")));
+        let connection = Arc::new(opened.map_err(CallError::NotSent)?);
+        *open = Some((address.clone(), Arc::clone(&connection)));
+        Ok(connection)
+    }
+
+    async fn hang_up(&self, connection: &Arc<Connection<E>>) {
+        let mut open = self.open.lock().await;
+        if open.as_ref().is_some_and(|(_, known)| Arc::ptr_eq(known, connection)) {
+            *open = None;
+        }
+    }
+
+    /// Waits a little, or until somebody else leads.
+    async fn pause(&self, leader: &Leader, deadline: Mono) {
+        let until = deadline.min(self.env.clock().now() + RETRY_BACKOFF);
+        // Without a leader there is nothing to try again before one is known.
+        let until = if leader.id.is_none() { deadline } else { until };
+        match race(self.leadership.changed(leader), self.env.clock().sleep_until(until)).await {
+            Either::First(_) | Either::Second(()) => {}
+        }
+    }
+}
+
+impl<E: Env> Clone for ControllerChannel<E> {
+    fn clone(&self) -> Self {
+        Self {
+            env: self.env.clone(),
+            leadership: self.leadership.clone(),
+            config: Arc::clone(&self.config),
+            open: Arc::clone(&self.open),
+        }
+    }
+}

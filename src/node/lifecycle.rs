@@ -1,0 +1,212 @@
+//! A broker's life in the cluster: it registers, shows that it lives, and asks to leave (KIP-631).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+
+use super::broker_run;
+use super::controller_channel::{ChannelError, ControllerChannel};
+use super::directories::LogDirectory;
+use super::metadata::Metadata;
+use super::publisher::Registered;
+use crate::client::futures::{Either, race};
+use crate::env::{Clock, Env};
+use crate::error_code::ErrorCode;
+use crate::types::{BrokerEpoch, Mono};
+use crate::wire::messages::broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
+use crate::wire::messages::broker_registration::BrokerRegistrationRequest;
+
+/// Why a broker cannot be part of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LifecycleError {
+    /// The controller does not take it.
+    #[error("the controller refuses to register this broker: {0}")]
+    Refused(ErrorCode),
+    /// The controller speaks another version.
+    #[error("{0}")]
+    Unsupported(String),
+}
+
+/// The task's own.
+pub(super) struct Lifecycle<E: Env> {
+    pub(super) env: E,
+    pub(super) channel: ControllerChannel<E>,
+    pub(super) registration: BrokerRegistrationRequest,
+    pub(super) registered: Registered,
+    pub(super) metadata: Metadata<E>,
+    pub(super) directories: Vec<Arc<LogDirectory>>,
+    /// `broker.heartbeat.interval.ms`.
+    pub(super) interval: Duration,
+    /// `broker.session.timeout.ms`: how long one request may take.
+    pub(super) session_timeout: Duration,
+    /// Told when the replicas are open and clients are answered.
+    pub(super) serves: oneshot::Receiver<()>,
+    /// Told once, when the broker is not fenced for the first time.
+    pub(super) ready: Option<oneshot::Sender<()>>,
+    pub(super) leaving: Leaving,
+}
+
+/// The wish to stop, and its fulfilment. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Leaving {
+    shared: Arc<Signals>,
+}
+
+#[derive(Debug, Default)]
+struct Signals {
+    wanted: std::sync::atomic::AtomicBool,
+    asked: Notify,
+    granted: Notify,
+}
+
+impl Leaving {
+    /// Asks the controller to move away what this broker leads; returns when it has, or cannot.
+    pub(super) async fn leave<E: Env>(&self, env: &E, patience: Duration) -> bool {
+        self.shared.wanted.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared.asked.notify_one();
+        let deadline = env.clock().now() + patience;
+        env.clock().timeout_at(deadline, self.shared.granted.notified()).await.is_some()
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.shared.wanted.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    fn grant(&self) {
+        self.shared.granted.notify_one();
+    }
+}
+
+impl<E: Env> Lifecycle<E> {
+    /// Lives. Ends when the controller lets the broker go, or does not take it.
+    pub(super) async fn run(mut self) -> Result<(), LifecycleError> {
+        let mut epoch = self.register().await?;
+        // A heartbeat says that the broker is fit to lead: not before it serves.
+        if (&mut self.serves).await.is_err() {
+            return Ok(());
+        }
+        loop {
+            match self.beat(epoch).await {
+                Beat::Alive { fenced } => {
+                    if !fenced && let Some(ready) = self.ready.take() {
+                        // Whoever waits for it may have gone.
+                        let _ = ready.send(());
+                    }
+                    self.pause(fenced, epoch).await;
+                }
+                Beat::Stranger => epoch = self.register().await?,
+                Beat::ShutDown => {
+                    self.leaving.grant();
+                    return Ok(());
+                }
+                Beat::Unheard => self.pause(false, epoch).await,
+            }
+        }
+    }
+
+    async fn register(&mut self) -> Result<BrokerEpoch, LifecycleError> {
+        loop {
+            let deadline = self.env.clock().now() + self.session_timeout;
+            let answer = self.channel.ask(&self.registration, deadline, |response| {
+                let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+                (code != ErrorCode::NotController).then_some((code, BrokerEpoch(response.broker_epoch)))
+            });
+            match answer.await {
+                Ok((ErrorCode::None, epoch)) => {
+                    tracing::info!(%epoch, "registered");
+                    // On disk before a heartbeat follows it.
+                    broker_run::keep(&self.env, &self.directories, epoch).await;
+                    self.registered.set(epoch);
+                    return Ok(epoch);
+                }
+                // An earlier run of this broker, or another with its id, still has a session.
+                Ok((ErrorCode::DuplicateBrokerRegistration, _)) => {
+                    tracing::info!(
+                        "another broker with this id was alive a moment ago: waiting for its session to end"
+                    );
+                    self.env.clock().sleep_until(self.env.clock().now() + self.interval).await;
+                }
+                Ok((code, _)) if code.is_retriable() => {
+                    self.env.clock().sleep_until(self.env.clock().now() + self.interval).await;
+                }
+                Ok((code, _)) => return Err(LifecycleError::Refused(code)),
+                Err(ChannelError::TimedOut(reason)) => {
+                    tracing::info!(reason, "not registered yet");
+                }
+                Err(ChannelError::Unsupported(what)) => return Err(LifecycleError::Unsupported(what)),
+            }
+        }
+    }
+
+    async fn beat(&self, epoch: BrokerEpoch) -> Beat {
+        let published = self.metadata.current();
+        let offline = self.directories.iter().filter(|directory| !directory.is_online());
+        let request = BrokerHeartbeatRequest {
+            broker_id: self.registration.broker_id,
+            broker_epoch: epoch.0,
+            current_metadata_offset: published.end.0 - 1,
+            want_fence: false,
+            want_shut_down: self.leaving.is_wanted(),
+            offline_log_dirs: offline.map(|directory| directory.id()).collect(),
+            cordoned_log_dirs: None,
+        };
+        let deadline = self.env.clock().now() + self.session_timeout;
+        let answer = self.channel.ask(&request, deadline, |response: BrokerHeartbeatResponse| {
+            let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+            (code != ErrorCode::NotController).then_some((code, response))
+        });
+        match answer.await {
+            Ok((ErrorCode::None, response)) if response.should_shut_down => Beat::ShutDown,
+            Ok((ErrorCode::None, response)) => Beat::Alive { fenced: response.is_fenced },
+            Ok((ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered, _)) => Beat::Stranger,
+            Ok((code, _)) => {
+                tracing::warn!(%code, "a heartbeat is refused");
+                Beat::Unheard
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a heartbeat is not heard");
+                Beat::Unheard
+            }
+        }
+    }
+
+    /// Until the next heartbeat is due: at once if there is news that the controller waits for.
+    async fn pause(&self, fenced: bool, epoch: BrokerEpoch) {
+        let now = self.env.clock().now();
+        let until: Mono = now + self.interval;
+        if self.leaving.is_wanted() {
+            // Nothing but the others' metadata is waited for, and that comes soon.
+            self.env.clock().sleep_until(now + self.interval.min(LEAVING_INTERVAL)).await;
+            return;
+        }
+        let caught_up = async {
+            match fenced {
+                true => self.metadata.reached(crate::types::Offset(epoch.0 + 1)).await,
+                false => std::future::pending().await,
+            }
+        };
+        let behind = fenced && self.metadata.current().end.0 <= epoch.0;
+        if behind {
+            let _ = race(caught_up, self.env.clock().sleep_until(until)).await;
+            return;
+        }
+        match race(self.leaving.shared.asked.notified(), self.env.clock().sleep_until(until)).await {
+            Either::First(()) | Either::Second(()) => {}
+        }
+    }
+}
+
+/// How often a broker that wants to leave asks whether it may.
+const LEAVING_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a heartbeat came to.
+enum Beat {
+    Alive {
+        fenced: bool,
+    },
+    /// The controller does not know this registration.
+    Stranger,
+    ShutDown,
+    Unheard,
+}
