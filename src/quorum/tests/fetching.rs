@@ -143,6 +143,27 @@ fn a_snapshot_brings_its_voters_and_those_of_the_log_before_it_are_forgotten() {
 }
 
 #[test]
+fn a_piece_of_a_snapshot_that_was_not_asked_for_is_not_written() {
+    let id = SnapshotId { epoch: LeaderEpoch(4), end: Offset(50) };
+    let other = SnapshotId { epoch: LeaderEpoch(4), end: Offset(51) };
+    for (id_of_piece, position, bytes, size) in
+        [(other, 0, 6, 10), (id, 6, 4, 10), (id, 0, 0, 10), (id, 0, 11, 10), (id, u64::MAX, 1, u64::MAX)]
+    {
+        let mut node = follower(&[(10, 1)]);
+        answer(&mut node, 60, Fetched::Snapshot(id));
+        let (request, _) = node.sent_to(2).expect("it asks for the snapshot");
+        let chunk = Some(Chunk { id: id_of_piece, position, bytes, size });
+        let response = FetchSnapshotResponse { known: from_leader(2, 5), chunk };
+        node.respond(request, Response::FetchSnapshot(response));
+        assert_eq!(node.done, [], "{id_of_piece} {position} {bytes} {size}");
+        node.sent.clear();
+        node.quorum.requests.reset();
+        node.step(Input::Tick);
+        assert_eq!(fetch(&mut node).1.offset, Offset(10), "it begins anew");
+    }
+}
+
+#[test]
 fn a_snapshot_that_is_gone_is_given_up() {
     let mut node = follower(&[(10, 1)]);
     let id = SnapshotId { epoch: LeaderEpoch(4), end: Offset(50) };
