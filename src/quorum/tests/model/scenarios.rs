@@ -137,7 +137,7 @@ impl World {
 
     /// A node loses its disk, if the quorum can bear it.
     fn wipe(&mut self, node: usize) {
-        if self.fixed.len() > 0 || self.now < self.change_until {
+        if !self.fixed.is_empty() || self.now < self.change_until {
             return;
         }
         let keys = self.keys();
