@@ -22,7 +22,8 @@ pub struct QuorumConfig {
     pub request_timeout: Duration,
     /// `controller.quorum.retry.backoff.ms`: the pause after a request that failed.
     pub retry_backoff: Duration,
-    /// How long a Fetch asks the leader to wait for something new.
+    /// How long a Fetch asks the leader to wait for something new: well below the fetch timeout, or a follower
+    /// gives up a leader that has nothing to tell.
     pub fetch_wait_max: Duration,
     /// The most bytes of a snapshot per FetchSnapshot.
     pub snapshot_chunk_bytes: u32,

@@ -183,7 +183,8 @@ impl Quorum {
     pub(super) fn poll_leader(&mut self, now: Mono) -> bool {
         let counts_quorum = self.counts_quorum();
         let Role::Leader(leader) = &mut self.role else { unreachable!("asked by its role") };
-        if counts_quorum && leader.check_quorum <= now {
+        // A candidate that was told to stop may have won all the same.
+        if self.stopping || (counts_quorum && leader.check_quorum <= now) {
             self.resign(now);
             return true;
         }

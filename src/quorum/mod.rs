@@ -42,11 +42,65 @@
 //! - One change of the voters at a time, each committed before the next. Who is no longer in the set does not
 //!   count itself (KAFKA-16530), and resigns once that is committed.
 //!
-//! # The shell
+//! # For the shell
 //!
-//! It carries out the effects in their order. [`Effect::Append`], [`Effect::AppendFetched`],
-//! [`Effect::Truncate`] and [`Effect::InstallSnapshot`] change the log: their completion is the next input
-//! after them. Syncs and [`Effect::Persist`] may take their time.
+//! One lock, or one task, owns the [`Quorum`] and the metadata log. It calls [`Quorum::step`] for every input,
+//! carries out the effects in their order, and then sets one timer to [`Quorum::next_deadline`], for
+//! [`Input::Tick`]. There is no other timer: requests that get no answer are given up by the same deadline, and
+//! an answer that comes later, or twice, is ignored.
+//!
+//! *At the start*: read `quorum-state` ([`ElectionState::parse`]; a file that cannot be read stops the node)
+//! and recover the log. If [`LogView::superseded_by`] names a snapshot, replace the log by it first. Then
+//! [`LogView::new`], and a [`VoterHistory`]: of the fixed voters at kraft.version 0, else none; then
+//! [`VoterHistory::record`] for the control records of the latest snapshot, at the offset before its end, and
+//! for those of the log from there on.
+//!
+//! *Effects.* Those marked `*` change the log: nothing else is told before their completion.
+//!
+//! - Persist: replace `quorum-state` by the state's `Display`: write, sync, rename, sync the directory;
+//!   then Persisted with that state. Of several that wait only the last need be written and told.
+//! - Send: the request (see below) on a connection for the quorum alone; then Response or Failed.
+//! - Answer: the response. A [`ReadRange`] is of the log as it is now: take a view before the next effect.
+//! - Append `*`: a control batch of this epoch at the log's end; before the first one of an epoch, its
+//!   entry in `leader-epoch-checkpoint`. Then Appended, and Durable after the sync.
+//! - AppendFetched `*`: the batches of that response, whose bytes are kept until the step that it came with
+//!   is done. Then Appended with those that could be, and Durable after the sync.
+//! - Truncate `*`: log and `leader-epoch-checkpoint`; a sync under way no longer counts. Then Truncated.
+//! - WriteSnapshot: into `<id>.checkpoint.part`.
+//! - InstallSnapshot `*`: sync, rename, sync the directory; replace the log; load it. Then
+//!   SnapshotInstalled with its control records. Older snapshots may go.
+//! - Commit: unless this node leads: replay up to there. Publish; release who waits.
+//! - Lead: replay all that is committed (KAFKA-17333), then start the controller. Appended for each batch
+//!   of its, and Durable after the syncs, several of them by one sync if need be.
+//! - Lost: stop the controller. It appends only while [`Quorum::leads`] says its epoch, seen under the same
+//!   lock.
+//!
+//! A failed write or sync of the metadata directory stops the node. A node that is told to stop tells Shutdown,
+//! goes on until [`Quorum::may_stop`] or its patience ends, and stops. [`SnapshotPolicy`] says when to write a
+//! snapshot (at [`Quorum::snapshot_id`], with [`VoterHistory::before`] its end; then SnapshotTaken) and what may
+//! go (then LogStartRaised).
+//!
+//! *Requests.* Cluster id, topic and partition are checked before; what fails that never comes here. A response
+//! that says INCONSISTENT_CLUSTER_ID or has an error at its top is Failed. Errors that name epoch and leader
+//! are a [`Known`]: `CurrentLeader`, or `LeaderId` and `LeaderEpoch`; its address is in `NodeEndpoints`.
+//!
+//! - Fetch (1): `ReplicaDirectoryId` is zero before version 17; a `HighWatermark` of -1 is offset 0, and
+//!   one that the request does not have is the highest offset. In the response `DivergingEpoch`,
+//!   `SnapshotId`, and a `HighWatermark` of -1 for `None`. Who has replica id -1 reads, and counts for
+//!   nothing.
+//! - Vote (52): `ReplicaId` and `ReplicaEpoch` are the candidate's. A pre-vote to a peer that knows no
+//!   version 2 is Failed with UnsupportedVersion.
+//! - BeginQuorumEpoch (53): `VoterId` and `VoterDirectoryId` are `None` at version 0, the address too.
+//! - EndQuorumEpoch (54): `PreferredSuccessors` of version 0 have no directories, `PreferredCandidates`
+//!   have.
+//! - DescribeQuorum (55): [`Quorum::describe`]; `None` is NOT_LEADER_OR_FOLLOWER; times turn into
+//!   wall-clock ones.
+//! - FetchSnapshot (59): for a [`ReadChunk`] of a file that is not there SNAPSHOT_NOT_FOUND, beyond its end
+//!   POSITION_OUT_OF_RANGE; else the bytes as they are on disk.
+//! - AddRaftVoter (80), RemoveRaftVoter (81), UpdateRaftVoter (82): the first two from operators. A
+//!   controller that does not lead answers NOT_LEADER_OR_FOLLOWER.
+//! - ApiVersions (18): sent to who is to be added: the levels of the feature `kraft.version` that it
+//!   supports.
 
 mod config;
 mod election;

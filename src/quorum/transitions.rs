@@ -223,7 +223,9 @@ impl Quorum {
         self.requests.back_off(now, peer, &self.config);
         match self.role {
             // A voter that knows no pre-vote: only a vote will tell.
-            Role::Prospective(_) if failure == Failure::UnsupportedVersion => self.become_candidate(now),
+            Role::Prospective(_) if failure == Failure::UnsupportedVersion && self.may_stand() => {
+                self.become_candidate(now);
+            }
             Role::Leader(_) => self.versions_unknown(id),
             _ => {}
         }

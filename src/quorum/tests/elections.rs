@@ -166,6 +166,31 @@ fn a_vote_for_another_directory_is_refused() {
 }
 
 #[test]
+fn a_leader_that_is_deposed_before_it_could_append_never_does() {
+    let mut node = Node::of_three();
+    node.pass_until(RoleName::Prospective);
+    let (id, _) = node.sent_to(2).expect("it asks whether it could win");
+    let granted = |epoch| {
+        let known = Known { error: ErrorCode::None, epoch, leader: None };
+        Response::Vote(VoteResponse { known, granted: true })
+    };
+    node.respond(id, granted(node.quorum.epoch()));
+    node.disk_is_fast = false;
+    let (id, _) = node.sent_to(2).expect("it asks for the vote");
+    node.respond(id, granted(node.quorum.epoch()));
+    assert_eq!((node.quorum.role(), node.done.len()), (RoleName::Leader, 0), "that it leads is not durable");
+    let begin = BeginQuorumEpochRequest {
+        epoch: LeaderEpoch(7),
+        leader: BrokerId(3),
+        address: Some(address(3)),
+        voter: Some(key(1)),
+    };
+    assert_eq!(node.ask(Request::BeginQuorumEpoch(begin)), None, "nor is the later epoch");
+    node.persist();
+    assert_eq!((node.quorum.role(), node.done.len()), (RoleName::Follower, 0));
+}
+
+#[test]
 fn kafka_17067_an_observer_or_a_wiped_voter_never_stands_for_election() {
     let mut wiped = start_of(1, formatted(&[1, 2, 3]));
     wiped.identity.key.directory = Uuid(77);

@@ -39,7 +39,7 @@ fn kafka_10533_a_voter_fetches_from_what_it_has_made_durable() {
     let (_, first) = fetch(&mut follower(&[(10, 3)]));
     assert_eq!((first.offset.0, first.last_epoch.0, first.epoch.0), (10, 3, 5));
     let batches = vec![span(10, 12, 3), span(12, 13, 5)];
-    let id = answer(&mut node, 12, Fetched::Records(batches.clone()));
+    let id = answer(&mut node, 13, Fetched::Records(batches.clone()));
     assert_eq!(node.done, [Effect::AppendFetched(id)]);
     appended(&mut node, &batches);
     assert_eq!(node.sent, [], "not yet durable");
@@ -48,8 +48,8 @@ fn kafka_10533_a_voter_fetches_from_what_it_has_made_durable() {
     assert_eq!((node.quorum.committed(), node.sent.len()), (Offset(12), 0));
     node.step(Input::Durable(Offset(13)));
     let (_, next) = fetch(&mut node);
-    assert_eq!((next.offset.0, next.last_epoch.0, next.high_watermark.0), (13, 5, 12));
-    assert_eq!(node.done[1..], [Effect::Commit(Offset(12))]);
+    assert_eq!((next.offset.0, next.last_epoch.0, next.high_watermark.0), (13, 5, 13));
+    assert_eq!(node.done[1..], [Effect::Commit(Offset(12)), Effect::Commit(Offset(13))]);
 }
 
 #[test]
@@ -119,6 +119,48 @@ fn a_snapshot_is_fetched_piece_by_piece_and_replaces_the_log() {
     assert_eq!((node.quorum.voters().current().len(), node.quorum.log().start()), (2, Offset(50)));
     let (_, next) = fetch(&mut node);
     assert_eq!((next.offset.0, next.last_epoch.0), (50, 4));
+}
+
+#[test]
+fn a_snapshot_brings_its_voters_and_those_of_the_log_before_it_are_forgotten() {
+    let mut start = start_of(1, formatted(&[1, 2, 3]));
+    // A leader of epoch 1 has removed voter 3, which nobody else has heard of.
+    start.voters.record(Offset(59), &ControlRecord::KRaftVoters(voters(&[1, 2]).to_record()));
+    start.log = log_of(&[(60, 1)]);
+    let mut node = Node::start(start);
+    node.begin_quorum_epoch(2, 5);
+    node.sent.retain(|(_, to, _)| to.peer == Peer::Node(BrokerId(2)));
+    let id = SnapshotId { epoch: LeaderEpoch(4), end: Offset(50) };
+    answer(&mut node, 60, Fetched::Snapshot(id));
+    let (request, _) = node.sent_to(2).expect("it asks for the snapshot");
+    let chunk = Some(Chunk { id, position: 0, bytes: 10, size: 10 });
+    let response = FetchSnapshotResponse { known: from_leader(2, 5), chunk };
+    node.respond(request, Response::FetchSnapshot(response));
+    node.step(Input::SnapshotInstalled(voter_records(&voters(&[1, 2, 3, 4])).to_vec()));
+    assert_eq!(node.quorum.voters().current(), &voters(&[1, 2, 3, 4]));
+    assert_eq!(node.quorum.voters().current_offset(), Some(Offset(49)));
+    assert_eq!(node.quorum.voters().before(Offset(49)).1, None);
+}
+
+#[test]
+fn a_piece_of_a_snapshot_that_was_not_asked_for_is_not_written() {
+    let id = SnapshotId { epoch: LeaderEpoch(4), end: Offset(50) };
+    let other = SnapshotId { epoch: LeaderEpoch(4), end: Offset(51) };
+    for (id_of_piece, position, bytes, size) in
+        [(other, 0, 6, 10), (id, 6, 4, 10), (id, 0, 0, 10), (id, 0, 11, 10), (id, u64::MAX, 1, u64::MAX)]
+    {
+        let mut node = follower(&[(10, 1)]);
+        answer(&mut node, 60, Fetched::Snapshot(id));
+        let (request, _) = node.sent_to(2).expect("it asks for the snapshot");
+        let chunk = Some(Chunk { id: id_of_piece, position, bytes, size });
+        let response = FetchSnapshotResponse { known: from_leader(2, 5), chunk };
+        node.respond(request, Response::FetchSnapshot(response));
+        assert_eq!(node.done, [], "{id_of_piece} {position} {bytes} {size}");
+        node.sent.clear();
+        node.quorum.requests.reset();
+        node.step(Input::Tick);
+        assert_eq!(fetch(&mut node).1.offset, Offset(10), "it begins anew");
+    }
 }
 
 #[test]

@@ -212,6 +212,30 @@ fn the_quorum_describes_itself() {
 }
 
 #[test]
+fn a_node_that_stops_and_is_elected_all_the_same_hands_over_at_once() {
+    let mut node = Node::of_three();
+    node.pass_until(RoleName::Prospective);
+    let (id, _) = node.sent_to(2).expect("it asks whether it could win");
+    let granted = |epoch| {
+        let known = Known { error: ErrorCode::None, epoch, leader: None };
+        Response::Vote(VoteResponse { known, granted: true })
+    };
+    node.respond(id, granted(node.quorum.epoch()));
+    let (id, _) = node.sent_to(2).expect("it asks for the vote");
+    node.step(Input::Shutdown);
+    node.respond(id, granted(node.quorum.epoch()));
+    assert_eq!(node.quorum.role(), RoleName::Resigned);
+    assert!(matches!(node.sent_to(3), Some((_, Request::EndQuorumEpoch(_)))), "{:?}", node.sent);
+
+    let mut node = Node::of_three();
+    node.pass_until(RoleName::Prospective);
+    let (id, _) = node.sent_to(2).expect("it asks whether it could win");
+    node.step(Input::Shutdown);
+    node.step(Input::Failed { id, failure: Failure::UnsupportedVersion });
+    assert_eq!(node.quorum.role(), RoleName::Prospective, "it stands for no election");
+}
+
+#[test]
 fn a_node_that_stops_hands_over_and_stands_for_no_election() {
     let mut node = leader();
     node.step(Input::Shutdown);

@@ -153,6 +153,25 @@ fn nothing_changes_before_the_leader_has_committed_something_of_its_own() {
 }
 
 #[test]
+fn a_new_leader_changes_nothing_over_what_its_predecessor_has_committed() {
+    // All that the log says of the voters is committed; but what else an earlier leader has begun, who knows.
+    let mut start = start_of(1, VoterHistory::new(VoterSet::default()));
+    for (offset, record) in (1..).zip(voter_records(&voters(&[1, 2, 3]))) {
+        start.voters.record(Offset(offset), &record);
+    }
+    start.log = log_of(&[(10, 1)]);
+    start.log.add_snapshot(SnapshotId { epoch: LeaderEpoch(1), end: Offset(10) });
+    let mut node = Node::start(start);
+    assert_eq!(node.quorum.committed(), Offset(10));
+    node.elect();
+    assert_eq!(error(node.ask(remove(2))), ErrorCode::RequestTimedOut);
+    let end = node.quorum.log().end();
+    assert!(node.fetch(2, end, node.quorum.epoch()).is_some());
+    assert_eq!(node.ask(remove(3)), None);
+    assert_eq!(node.quorum.voters().current().len(), 2);
+}
+
+#[test]
 fn the_voters_are_fixed_at_kraft_version_0() {
     let by_id = |id| VoterNode { key: VoterKey { directory: Uuid::ZERO, ..key(id) }, ..voter(id) };
     let fixed = VoterHistory::new([1, 2, 3].map(by_id).into_iter().collect());

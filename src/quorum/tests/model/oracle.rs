@@ -88,10 +88,10 @@ impl Oracle {
             let after = VoterSet::from_record(record);
             let come = after.iter().filter(|voter| !before.contains(voter.key)).count();
             let gone = before.iter().filter(|voter| !after.contains(voter.key)).count();
-            let committed =
-                quorum.voters().current_offset().is_some_and(|offset| offset < quorum.committed());
+            let settled = quorum.leads().is_some()
+                && quorum.voters().current_offset().is_some_and(|offset| offset < quorum.committed());
             assert!(come + gone <= usize::from(!is_first), "{come} come and {gone} go at once in {span:?}");
-            assert!(is_first || committed, "a change before the last one is committed");
+            assert!(is_first || settled, "a change before the last one and the LeaderChange are committed");
         }
     }
 

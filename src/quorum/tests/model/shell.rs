@@ -235,7 +235,7 @@ impl World {
         let controls = snapshot.controls.clone();
         self.nodes[node].disk.snapshots.insert(id, snapshot);
         self.tally.installs += 1;
-        if self.chance(self.conditions.lost) {
+        if self.chance(self.conditions.fragile * 4) {
             // The snapshot is there, the log not yet gone.
             self.crash(node);
             return None;

@@ -137,6 +137,7 @@ pub(super) struct World {
     pub(super) now: Mono,
     pub(super) rng: Rng,
     pub(super) conditions: Conditions,
+    pub(super) config: QuorumConfig,
     pub(super) nodes: Vec<ModelNode>,
     pub(super) fixed: VoterSet,
     formatted: Vec<ControlRecord>,
@@ -172,6 +173,7 @@ impl World {
             now: Mono(5_000_000_000),
             rng: Rng::seed_from_u64(seed),
             conditions: CALM,
+            config: QuorumConfig::default(),
             nodes: Vec::new(),
             fixed,
             formatted,
@@ -337,6 +339,7 @@ impl World {
         let id = self.nodes[node].disk.key.id.0;
         let (log, voters) = self.nodes[node].disk.recovered(&self.fixed, &self.formatted_on(node));
         let mut start = start_of(id, voters);
+        start.config = self.config;
         start.identity.key = self.nodes[node].disk.key;
         start.identity.endpoints = self.endpoints_of(node);
         start.identity.bootstrap =
