@@ -64,7 +64,10 @@ impl Program for Broker {
 fn config(env: &SimEnv, configs: &BTreeMap<String, String>) -> ServerConfig {
     let address = format!("{}:{BROKER_PORT}", crate::net::Net::address_of(env.life().node));
     let mut texts = single_broker(&address, CONTROLLER_PORT, DATA);
-    texts.insert("node.id".to_owned(), env.life().node.0.to_string());
+    let id = env.life().node.0;
+    let voter = format!("{id}@{}:{CONTROLLER_PORT}", crate::net::Net::address_of(env.life().node));
+    texts.insert("node.id".to_owned(), id.to_string());
+    texts.insert("controller.quorum.voters".to_owned(), voter);
     texts.extend(configs.clone());
     let (config, _warnings) = ServerConfig::parse(texts).expect("the configuration is right");
     config

@@ -11,24 +11,33 @@ use crate::node::metadata::NotDecided;
 use crate::node::raft::Desk;
 
 impl<E: Env> Broker<E> {
-    /// Has the controller decide; returns once the decision is committed and published here.
+    /// Has the controller decide; returns once the decision is committed and published here: a client that hears
+    /// of its new topic finds it here.
     ///
     /// # Errors
     ///
-    /// NOT_CONTROLLER, which clients retry, while the node stops. Whether the decision took effect is unknown.
-    /// POLICY_VIOLATION if it is too large to be committed at once.
+    /// NOT_CONTROLLER, which clients retry, if this node is not the active controller, or stops being it. Whether
+    /// the decision took effect is then unknown. POLICY_VIOLATION if it is too large to be committed at once.
     pub(super) async fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&mut Desk<'_>) -> Decision<R> + Send + 'static,
     ) -> Result<R, Refusal> {
-        let decided = self.metadata.decide(decide).await;
-        decided.map_err(|reason| {
-            let code = match reason {
-                NotDecided::Gone | NotDecided::NotController => ErrorCode::NotController,
-                NotDecided::TooLarge => ErrorCode::PolicyViolation,
-            };
-            Refusal::new(code, reason.to_string())
-        })
+        let (response, end) = self.metadata.decide(decide).await.map_err(undecided)?;
+        self.metadata.reached(end).await;
+        Ok(response)
+    }
+
+    /// The same, for other nodes: what they need to know reaches them by the log, and they do not wait until this
+    /// node has opened the replicas that somebody else has asked for.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::decide`].
+    pub(super) async fn decide_for_node<R: Send + 'static>(
+        &self,
+        decide: impl FnOnce(&mut Desk<'_>) -> Decision<R> + Send + 'static,
+    ) -> Result<R, Refusal> {
+        self.metadata.decide(decide).await.map(|(response, _)| response).map_err(undecided)
     }
 
     /// The same, for no longer than the client waits.
@@ -50,4 +59,12 @@ impl<E: Env> Broker<E> {
             Err(Refusal::new(ErrorCode::RequestTimedOut, message))
         })
     }
+}
+
+fn undecided(reason: NotDecided) -> Refusal {
+    let code = match reason {
+        NotDecided::Gone | NotDecided::NotController => ErrorCode::NotController,
+        NotDecided::TooLarge => ErrorCode::PolicyViolation,
+    };
+    Refusal::new(code, reason.to_string())
 }

@@ -12,13 +12,14 @@
 //! No authorization: whoever can connect may ask, as in Kafka.
 
 use super::admission::throttle_time_ms;
-use super::{Broker, decode, malformed, respond, serves};
+use super::{Audience, Broker, decode, malformed, respond};
 use crate::controller::Image;
 use crate::controller::features::SUPPORTED_FEATURES;
 use crate::controller::image::FeatureRange;
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::RequestContext;
+use crate::node::raft::KRAFT_VERSIONS;
 use crate::node::service::{IncomingRequest, Reply};
 use crate::wire::ApiKey;
 use crate::wire::messages::api_versions::*;
@@ -38,7 +39,8 @@ pub(super) fn reply<E: Env>(broker: &Broker<E>, request: &IncomingRequest) -> Re
     };
     let response = if is_valid(&decoded, context.api_version) {
         let published = broker.metadata.current();
-        let response = served(context.api_version, &published.image, SUPPORTED_FEATURES);
+        let response =
+            served(broker.audience(context), context.api_version, &published.image, SUPPORTED_FEATURES);
         ApiVersionsResponse { throttle_time_ms: throttle_time_ms(context), ..response }
     } else {
         let error_code = ErrorCode::InvalidRequest.code();
@@ -56,15 +58,23 @@ fn unsupported() -> ApiVersionsResponse {
     }
 }
 
-fn served(version: i16, image: &Image, supported: &[(&str, FeatureRange)]) -> ApiVersionsResponse {
+fn served(
+    audience: Audience,
+    version: i16,
+    image: &Image,
+    supported: &[(&str, FeatureRange)],
+) -> ApiVersionsResponse {
     let told = |range: FeatureRange| version >= SINCE_FEATURES_FROM_ZERO || range.min != 0;
-    let supported = supported.iter().filter(|(_, range)| told(*range));
+    // What a controller must support to become a voter (KIP-853).
+    let kraft = (audience == Audience::Nodes).then_some(("kraft.version", KRAFT_VERSIONS));
+    let kraft = kraft.map(|(name, range)| (name, FeatureRange { min: range.min, max: range.max }));
+    let supported = supported.iter().copied().chain(kraft).filter(|(_, range)| told(*range));
     ApiVersionsResponse {
         error_code: ErrorCode::None.code(),
-        api_keys: ApiKey::ALL.iter().copied().filter(|&key| serves(key)).map(versions).collect(),
+        api_keys: ApiKey::ALL.iter().copied().filter(|&key| audience.is_served(key)).map(versions).collect(),
         supported_features: supported
             .map(|(name, range)| SupportedFeatureKey {
-                name: (*name).to_owned(),
+                name: name.to_owned(),
                 min_version: range.min,
                 max_version: range.max,
             })
@@ -110,7 +120,7 @@ mod tests {
 
     #[test]
     fn what_is_served_is_listed_by_key() {
-        let response = served(4, &Image::empty(), FEATURES);
+        let response = served(Audience::Clients, 4, &Image::empty(), FEATURES);
         let keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
         assert_eq!(keys, [0, 1, 2, 3, 18, 19, 20, 21, 22, 32, 37, 44, 60, 75]);
         let produce = &response.api_keys[0];
@@ -123,7 +133,7 @@ mod tests {
     fn features_carry_their_levels_and_the_offset_that_says_so() {
         let level = FeatureLevelRecord { name: "metadata.version".to_owned(), feature_level: 30 };
         let image = TestCluster::new().broker(1).with(level).image();
-        let response = served(4, &image, FEATURES);
+        let response = served(Audience::Clients, 4, &image, FEATURES);
         assert_eq!(response.finalized_features_epoch, 1);
         let [feature] = response.finalized_features.as_slice() else { panic!("{response:?}") };
         assert_eq!((feature.min_version_level, feature.max_version_level), (30, 30));
@@ -132,7 +142,7 @@ mod tests {
     #[test]
     fn kafka_17011_features_from_zero_are_kept_from_older_clients() {
         let names = |version| {
-            let features = served(version, &Image::empty(), FEATURES).supported_features;
+            let features = served(Audience::Clients, version, &Image::empty(), FEATURES).supported_features;
             features.into_iter().map(|feature| feature.name).collect::<Vec<_>>()
         };
         assert_eq!(names(3), ["from.one"]);

@@ -24,9 +24,19 @@ mod k22_init_producer_id;
 mod k32_describe_configs;
 mod k37_create_partitions;
 mod k44_incremental_alter_configs;
+mod k52_vote;
+mod k53_begin_quorum_epoch;
+mod k54_end_quorum_epoch;
+mod k56_alter_partition;
+mod k59_fetch_snapshot;
 mod k60_describe_cluster;
+mod k62_broker_registration;
+mod k63_broker_heartbeat;
+mod k67_allocate_producer_ids;
 mod k75_describe_topic_partitions;
+mod metadata_fetch;
 mod producer_ids;
+mod quorum;
 #[cfg(test)]
 mod test_cluster;
 mod topic_metadata;
@@ -40,6 +50,7 @@ use self::cluster_view::ClusterView;
 use self::fetch_sessions::SessionCache;
 use self::producer_ids::ProducerIds;
 use crate::buffers::BufferPool;
+use crate::config::listeners::Listener;
 use crate::config::server::ServerConfig;
 use crate::controller::image::Image;
 use crate::env::{Env, Purpose};
@@ -54,6 +65,41 @@ use crate::types::BrokerId;
 use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
 use crate::wire::{ApiKey, DecodeError, Reader, Request};
+
+/// Who asks on a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Clients, and other brokers.
+    Clients,
+    /// Controllers, and brokers that ask the controller.
+    Nodes,
+}
+
+impl Audience {
+    fn is_served(self, key: ApiKey) -> bool {
+        match self {
+            Self::Clients => serves(key),
+            Self::Nodes => serves_nodes(key),
+        }
+    }
+}
+
+/// Whether the controller answers this API, on its own listener.
+pub fn serves_nodes(key: ApiKey) -> bool {
+    matches!(
+        key,
+        ApiKey::Fetch
+            | ApiKey::ApiVersions
+            | ApiKey::Vote
+            | ApiKey::BeginQuorumEpoch
+            | ApiKey::EndQuorumEpoch
+            | ApiKey::AlterPartition
+            | ApiKey::FetchSnapshot
+            | ApiKey::BrokerRegistration
+            | ApiKey::BrokerHeartbeat
+            | ApiKey::AllocateProducerIds
+    )
+}
 
 /// Whether the broker answers this API. The rest is neither advertised nor accepted.
 pub fn serves(key: ApiKey) -> bool {
@@ -219,8 +265,12 @@ impl<E: Env> Service for Broker<E> {
         if key == ApiKey::ApiVersions {
             return k18_api_versions::reply(self, &request);
         }
-        if !serves(key) || !key.versions().contains(version) {
+        let audience = self.audience(&request.context);
+        if !audience.is_served(key) || !key.versions().contains(version) {
             return Reply::Now(Answer::Close(format!("{key} version {version} is not served")));
+        }
+        if audience == Audience::Nodes {
+            return self.answer_node(request).await;
         }
         match key {
             ApiKey::Produce => k00_produce::reply(self, request).await,
@@ -246,6 +296,36 @@ impl<E: Env> Service for Broker<E> {
 }
 
 impl<E: Env> Broker<E> {
+    /// What the controller answers.
+    async fn answer_node(&self, request: IncomingRequest) -> Reply {
+        match request.context.api_key {
+            ApiKey::Fetch => metadata_fetch::reply(self, request),
+            ApiKey::Vote => self.answer(request, k52_vote::handle).await,
+            ApiKey::BeginQuorumEpoch => self.answer(request, k53_begin_quorum_epoch::handle).await,
+            ApiKey::EndQuorumEpoch => self.answer(request, k54_end_quorum_epoch::handle).await,
+            ApiKey::AlterPartition => self.answer(request, k56_alter_partition::handle).await,
+            ApiKey::FetchSnapshot => self.answer(request, k59_fetch_snapshot::handle).await,
+            ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
+            ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
+            ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
+            key => unreachable!("{key} is served and has no handler"),
+        }
+    }
+
+    /// Who asks.
+    fn audience(&self, context: &RequestContext) -> Audience {
+        let is_controllers = |listener: &Listener| *listener.name == *context.connection.listener;
+        match self.config.controller_listeners.iter().any(is_controllers) {
+            true => Audience::Nodes,
+            false => Audience::Clients,
+        }
+    }
+
+    /// The name of the listener that controllers talk over.
+    fn controller_listener(&self) -> &str {
+        self.config.controller_listeners.first().map_or("", |listener| &listener.name)
+    }
+
     /// Decodes, handles, encodes.
     async fn answer<R, F, H>(&self, request: IncomingRequest, handle: H) -> Reply
     where

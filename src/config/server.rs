@@ -169,8 +169,11 @@ impl ServerConfig {
 /// What one broker alone needs to say, for `dev` and for tests: one replica is all there can be, so one is
 /// what the defaults ask for.
 pub fn single_broker(listen: &str, controller_port: u16, log_dir: &str) -> Texts {
-    let voter = format!("1@localhost:{controller_port}");
-    let listeners = format!("PLAINTEXT://{listen},CONTROLLER://localhost:{controller_port}");
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    // Nobody but this process asks the controller.
+    let host = if host.is_empty() { "localhost" } else { host };
+    let voter = format!("1@{host}:{controller_port}");
+    let listeners = format!("PLAINTEXT://{listen},CONTROLLER://{host}:{controller_port}");
     [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),

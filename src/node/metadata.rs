@@ -84,7 +84,7 @@ impl<E: Env> Metadata<E> {
     }
 
     /// Waits until everything before `end` is published.
-    pub(super) async fn reached(&self, end: Offset) {
+    pub(crate) async fn reached(&self, end: Offset) {
         loop {
             let news = self.shared.news.notified();
             if self.current().end >= end {
@@ -94,8 +94,8 @@ impl<E: Env> Metadata<E> {
         }
     }
 
-    /// Has the controller on this node decide, and returns its response once the decision is committed and
-    /// published here. If this future is dropped, the decision takes effect all the same.
+    /// Has the controller on this node decide, and returns its response once the decision is committed, with the
+    /// end of the log that it is in. If this future is dropped, the decision takes effect all the same.
     ///
     /// # Errors
     ///
@@ -103,13 +103,13 @@ impl<E: Env> Metadata<E> {
     pub(crate) async fn decide<R: Send + 'static>(
         &self,
         decide: impl FnOnce(&mut Desk<'_>) -> Decision<R> + Send + 'static,
-    ) -> Result<R, NotDecided> {
+    ) -> Result<(R, Offset), NotDecided> {
         let (sender, response) = oneshot::channel();
         let command: Command = Box::new(move |desk| {
             let Decision { records, atomic, response } = decide(desk);
-            let done = Box::new(move |committed: Result<(), NotDecided>| {
+            let done = Box::new(move |committed: Result<Offset, NotDecided>| {
                 // Whoever asked may have gone.
-                let _ = sender.send(committed.map(|()| response));
+                let _ = sender.send(committed.map(|end| (response, end)));
             });
             Undertaking { records, atomic, done }
         });

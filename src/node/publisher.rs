@@ -1,8 +1,7 @@
 //! From what is committed to what is shown: replicas follow each image, then it is published.
 //!
 //! The quorum's task leaves the latest image here and never waits; opening logs takes as long as it takes, and
-//! what has come meanwhile is applied in one step. Whoever asked the controller on this node for a change is told
-//! once it is shown: a client that hears of its new topic finds it here.
+//! what has come meanwhile is applied in one step.
 //!
 //! Replicas are opened when the broker's own registration is in the metadata, with its new leader epochs: before
 //! that nobody may lead, and what there was before a restart is no news.
@@ -17,7 +16,6 @@ use tokio::sync::{Notify, oneshot};
 
 use super::housekeeping::Housekeeping;
 use super::metadata::{Metadata, Published};
-use super::raft::Done;
 use super::replicas::{FoundReplicas, OpenReplicaError, Replicas};
 use crate::controller::image::Image;
 use crate::env::Env;
@@ -25,33 +23,26 @@ use crate::types::{BrokerEpoch, BrokerId, Offset};
 
 /// Where the latest image lies until the publisher takes it. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Publishing {
+pub(crate) struct Publishing {
     shared: Arc<(Mutex<Pending>, Notify)>,
 }
 
 #[derive(Default)]
 struct Pending {
     latest: Option<(Arc<Image>, Offset)>,
-    released: Vec<Done>,
 }
 
 impl Publishing {
-    /// Leaves an image, the end of the log that it comes from, and those who wait for it to be shown.
-    pub(super) fn publish(&self, image: Arc<Image>, end: Offset, released: Vec<Done>) {
-        let mut pending = self.lock();
-        pending.latest = Some((image, end));
-        pending.released.extend(released);
-        drop(pending);
+    /// Leaves an image, and the end of the log that it comes from.
+    pub(super) fn publish(&self, image: Arc<Image>, end: Offset) {
+        self.lock().latest = Some((image, end));
         self.shared.1.notify_one();
     }
 
-    async fn next(&self) -> (Arc<Image>, Offset, Vec<Done>) {
+    async fn next(&self) -> (Arc<Image>, Offset) {
         loop {
-            {
-                let mut pending = self.lock();
-                if let Some((image, end)) = pending.latest.take() {
-                    return (image, end, std::mem::take(&mut pending.released));
-                }
+            if let Some(latest) = self.lock().latest.take() {
+                return latest;
             }
             self.shared.1.notified().await;
         }
@@ -121,9 +112,8 @@ impl<E: Env> Publisher<E> {
         {
             return Ok(());
         }
-        while let Some((image, end, released)) = unless(&mut self.stop, self.publishing.next()).await {
+        while let Some((image, end)) = unless(&mut self.stop, self.publishing.next()).await {
             self.show(image, end).await?;
-            released.into_iter().for_each(|done| done(Ok(())));
         }
         Ok(())
     }
@@ -151,10 +141,9 @@ async fn open<E: Env>(
     stop: &mut oneshot::Receiver<()>,
 ) -> Result<bool, OpenReplicaError> {
     loop {
-        let Some((image, end, released)) = unless(stop, publishing.next()).await else { return Ok(false) };
+        let Some((image, end)) = unless(stop, publishing.next()).await else { return Ok(false) };
         let registration = image.broker(broker.id).map(|registration| registration.epoch);
         metadata.publish(Published { image: Arc::clone(&image), end, replicas: Arc::default() });
-        released.into_iter().for_each(|done| done(Ok(())));
         // The answer to the registration may come later than its record.
         let Some(epoch) = registration else { continue };
         let Some(registered) = unless(stop, broker.registered.wait_or(publishing)).await else {

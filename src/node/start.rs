@@ -133,9 +133,8 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (raft, inbox) = Raft::new();
     let publishing = Publishing::default();
     let endpoints = controller_endpoints(&config, &sockets.controllers);
-    let (task, effects) =
-        open_quorum(&env, &config, &directories, endpoints, (raft.clone(), inbox), publishing.clone())
-            .await?;
+    let task = open_quorum(&env, &config, &directories, endpoints, (raft.clone(), inbox), publishing.clone())
+        .await?;
     // The log says how far the node has come, the clock that time has passed since.
     let run = task.run_number() ^ env.clock().now().0.rotate_left(20);
     let metadata = Metadata::new(raft.clone());
@@ -165,7 +164,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     let serving = Serving::new(&config, buffers);
     let controller_listeners = serving.controllers(&env, &broker, sockets.controllers);
-    let quorum = env.spawn("quorum", supervise(task.run(effects), failed.clone()));
+    let quorum = env.spawn("quorum", supervise(task.run(), failed.clone()));
 
     let queues = Queues { flushes: FlushQueue::default(), preparations: FlushQueue::default() };
     let (replicas_open, open) = oneshot::channel();
@@ -320,8 +319,6 @@ fn written<D: Disk>(found: &[FoundDirectory<D>]) -> Written {
     found.iter().flat_map(files).collect()
 }
 
-type Effects = Vec<crate::quorum::Effect>;
-
 async fn open_quorum<E: Env>(
     env: &E,
     config: &ServerConfig,
@@ -329,7 +326,7 @@ async fn open_quorum<E: Env>(
     endpoints: Vec<Endpoint>,
     (raft, inbox): (Raft, mpsc::UnboundedReceiver<Message>),
     publishing: Publishing,
-) -> Result<(RaftTask<E>, Effects), MetadataLogError> {
+) -> Result<RaftTask<E>, MetadataLogError> {
     let found = directories.metadata();
     let recovery_point = found.checkpoints.recovery_points.get(&metadata_partition());
     let hints = RaftLogHints {

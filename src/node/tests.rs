@@ -69,7 +69,7 @@ impl Setup {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().to_str().expect("it is UTF-8");
-        let config = ServerConfig::parse(single_broker("127.0.0.1:0", 9093, path)).expect("it is right").0;
+        let config = ServerConfig::parse(single_broker("127.0.0.1:0", 0, path)).expect("it is right").0;
         let env = TokioEnv::new().expect("a world");
         format(&env, &config, "test-cluster-id-000000").await.expect("the disk works");
         let node = start(env.clone(), config.clone()).await.expect("it starts");
@@ -77,7 +77,9 @@ impl Setup {
             env: env.clone(),
             config: Arc::new(config),
             cluster_id: "test-cluster-id-000000".to_owned(),
-            broker_epoch: node.broker_epoch,
+            registered: node.registered.clone(),
+            raft: node.raft.clone(),
+            run: 0,
             metadata: node.metadata.clone(),
             housekeeping: node.housekeeping.clone(),
             responses: Budget::new("responses", 1 << 20),

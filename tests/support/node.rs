@@ -37,7 +37,7 @@ pub(crate) fn config(dir: &Path, extra: &[(&str, &str)]) -> ServerConfig {
 }
 
 pub(crate) fn config_on(listen: &str, dir: &Path, extra: &[(&str, &str)]) -> ServerConfig {
-    let mut texts = single_broker(listen, 9093, dir.to_str().unwrap());
+    let mut texts = single_broker(listen, 0, dir.to_str().unwrap());
     texts.extend(extra.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
     ServerConfig::parse(texts).unwrap().0
 }

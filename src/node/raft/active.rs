@@ -34,8 +34,8 @@ pub(crate) struct Undertaking {
     pub(crate) done: Done,
 }
 
-/// Told once the records are committed and shown on this node, or why there is no decision.
-pub(crate) type Done = Box<dyn FnOnce(Result<(), NotDecided>) + Send>;
+/// Told once the records are committed: the end of the log with them; or why there is no decision.
+pub(crate) type Done = Box<dyn FnOnce(Result<Offset, NotDecided>) + Send>;
 
 /// What the controller does of itself, and how often.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,8 @@ pub(super) struct Active {
     heartbeats: Heartbeats,
     rng: Rng,
     timers: ControllerTimers,
+    /// It has written what a new controller writes first.
+    activated: bool,
     balance_due: Option<Mono>,
     leaderless_due: Mono,
     /// In the order of the offsets that they wait for.
@@ -78,15 +80,11 @@ impl Active {
             heartbeats,
             rng,
             timers,
+            activated: false,
             balance_due: timers.balance_interval.map(|interval| now + interval),
             leaderless_due: now + timers.leaderless_interval,
             waiting: VecDeque::new(),
         }
-    }
-
-    /// What a new controller writes first.
-    pub(super) fn activation(&self) -> Undertaking {
-        undertaking(self.controller.activate())
     }
 
     /// Has a command decide.
@@ -119,10 +117,12 @@ impl Active {
         self.waiting.push_back((end, done));
     }
 
-    /// Those who have waited for no more than `committed`.
-    pub(super) fn released(&mut self, committed: Offset) -> Vec<Done> {
+    /// Tells those who have waited for no more than `committed`.
+    pub(super) fn release(&mut self, committed: Offset) {
         let count = self.waiting.partition_point(|(end, _)| *end <= committed);
-        self.waiting.drain(..count).map(|(_, done)| done).collect()
+        for (end, done) in self.waiting.drain(..count) {
+            done(Ok(end));
+        }
     }
 
     /// This node leads no more.
@@ -147,6 +147,9 @@ impl Active {
 
     /// One thing that is due. To be asked again until there is none.
     pub(super) fn due(&mut self, now: Mono) -> Option<Undertaking> {
+        if !std::mem::replace(&mut self.activated, true) {
+            return Some(undertaking(self.controller.activate()));
+        }
         let fencing = self.controller.fence_stale_broker(&self.heartbeats, now);
         if let Some(broker) = fencing.response {
             tracing::info!(%broker, "a broker was not heard of for too long, and is fenced");

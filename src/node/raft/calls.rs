@@ -11,6 +11,7 @@ use crate::quorum::{
     SnapshotId, UpdateVoterRequest, VoteRequest, VoteResponse, VoterKey,
 };
 use crate::types::{BrokerId, LeaderEpoch, Mono, Offset, Uuid};
+use crate::wire::Request as WireRequest;
 use crate::wire::VersionRange;
 use crate::wire::batch::{Batch, split, verify_crc};
 use crate::wire::control::Endpoint;
@@ -18,7 +19,6 @@ use crate::wire::messages::{
     begin_quorum_epoch as begin, end_quorum_epoch as end, fetch, fetch_snapshot, update_raft_voter as update,
     vote,
 };
-use crate::wire::{ApiKey, Request as WireRequest};
 
 /// The topic of the metadata log.
 pub(crate) const TOPIC: &str = "__cluster_metadata";
@@ -30,7 +30,7 @@ const FETCH_BYTES_MAX: i32 = 8 << 20;
 const KRAFT_VERSION: &str = "kraft.version";
 
 /// A response, with the bytes that came along: batches of a Fetch, a piece of a snapshot.
-pub(super) struct Received {
+pub(crate) struct Received {
     pub(super) response: Response,
     pub(super) payload: Bytes,
 }
@@ -224,20 +224,16 @@ fn supported<E: Env>(connection: &Connection<E>) -> Response {
     Response::SupportedVersions(connection.versions().feature(KRAFT_VERSION))
 }
 
-/// The error of a request as a whole, else of its partition. `None` where it is not one of Kafka's.
+/// The error of a partition. `None` if the request as a whole was refused (an answer that says nothing of the
+/// quorum), or the code is not one of Kafka's.
 fn error_of(whole: i16, partition: i16) -> Option<ErrorCode> {
-    ErrorCode::from_code(if whole == 0 { partition } else { whole })
+    (whole == 0).then(|| ErrorCode::from_code(partition)).flatten()
 }
 
 /// What a peer knows of epoch and leader; an unreadable answer is `None`.
 fn known(error: ErrorCode, epoch: i32, leader: i32, address: Option<Address>) -> Known {
     let leader = Some(BrokerId(leader)).filter(|leader| leader.0 >= 0);
     Known { error, epoch: LeaderEpoch(epoch), leader: leader.map(|id| LeaderAt { id, address }) }
-}
-
-/// An answer that is refused as a whole names no partition, and so neither epoch nor leader.
-fn unknown(error: ErrorCode) -> Known {
-    Known { error, epoch: LeaderEpoch(0), leader: None }
 }
 
 /// The only partition of the only topic.
@@ -264,10 +260,7 @@ macro_rules! address {
 }
 
 fn read_vote(response: &vote::VoteResponse) -> Option<Response> {
-    let Some(partition) = only_partition!(response) else {
-        let known = unknown(error_of(response.error_code, 0).filter(|error| *error != ErrorCode::None)?);
-        return Some(Response::Vote(VoteResponse { known, granted: false }));
-    };
+    let partition = only_partition!(response)?;
     let error = error_of(response.error_code, partition.error_code)?;
     let address = address!(response, partition.leader_id);
     let known = known(error, partition.leader_epoch, partition.leader_id, address);
@@ -275,10 +268,7 @@ fn read_vote(response: &vote::VoteResponse) -> Option<Response> {
 }
 
 fn read_begin(response: &begin::BeginQuorumEpochResponse) -> Option<Response> {
-    let Some(partition) = only_partition!(response) else {
-        let error = error_of(response.error_code, 0).filter(|error| *error != ErrorCode::None)?;
-        return Some(Response::BeginQuorumEpoch(unknown(error)));
-    };
+    let partition = only_partition!(response)?;
     let error = error_of(response.error_code, partition.error_code)?;
     let address = address!(response, partition.leader_id);
     let known = known(error, partition.leader_epoch, partition.leader_id, address);
@@ -286,10 +276,7 @@ fn read_begin(response: &begin::BeginQuorumEpochResponse) -> Option<Response> {
 }
 
 fn read_end(response: &end::EndQuorumEpochResponse) -> Option<Response> {
-    let Some(partition) = only_partition!(response) else {
-        let error = error_of(response.error_code, 0).filter(|error| *error != ErrorCode::None)?;
-        return Some(Response::EndQuorumEpoch(unknown(error)));
-    };
+    let partition = only_partition!(response)?;
     let error = error_of(response.error_code, partition.error_code)?;
     let address = address!(response, partition.leader_id);
     let known = known(error, partition.leader_epoch, partition.leader_id, address);
@@ -307,12 +294,7 @@ fn read_update(response: &update::UpdateRaftVoterResponse) -> Response {
 }
 
 fn read_fetch(response: fetch::FetchResponse) -> Result<Received, Failure> {
-    let [topic] = &response.responses[..] else {
-        let error = error_of(response.error_code, 0).filter(|error| *error != ErrorCode::None);
-        let known = unknown(error.ok_or(Failure::Unreachable)?);
-        let response = FetchResponse { known, high_watermark: None, fetched: None };
-        return Ok(Received { response: Response::Fetch(response), payload: Bytes::new() });
-    };
+    let [topic] = &response.responses[..] else { return Err(Failure::Unreachable) };
     let [partition] = &topic.partitions[..] else { return Err(Failure::Unreachable) };
     let error = error_of(response.error_code, partition.error_code).ok_or(Failure::Unreachable)?;
     let leader = &partition.current_leader;
@@ -366,12 +348,7 @@ pub(super) fn span_of(batch: &Batch) -> Option<BatchSpan> {
 }
 
 fn read_snapshot(response: fetch_snapshot::FetchSnapshotResponse) -> Result<Received, Failure> {
-    let Some(partition) = only_partition!(response) else {
-        let error = error_of(response.error_code, 0).filter(|error| *error != ErrorCode::None);
-        let known = unknown(error.ok_or(Failure::Unreachable)?);
-        let response = FetchSnapshotResponse { known, chunk: None };
-        return Ok(Received { response: Response::FetchSnapshot(response), payload: Bytes::new() });
-    };
+    let partition = only_partition!(response).ok_or(Failure::Unreachable)?;
     let error = error_of(response.error_code, partition.error_code).ok_or(Failure::Unreachable)?;
     let leader = &partition.current_leader;
     let address = address!(response, leader.leader_id);
@@ -395,13 +372,3 @@ fn read_snapshot(response: fetch_snapshot::FetchSnapshotResponse) -> Result<Rece
 
 /// The levels of kraft.version that this version supports.
 pub(crate) const KRAFT_VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
-
-/// The APIs that nodes of the quorum ask each other for.
-pub(crate) const APIS: [ApiKey; 6] = [
-    ApiKey::Vote,
-    ApiKey::BeginQuorumEpoch,
-    ApiKey::EndQuorumEpoch,
-    ApiKey::Fetch,
-    ApiKey::FetchSnapshot,
-    ApiKey::UpdateRaftVoter,
-];

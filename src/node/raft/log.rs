@@ -70,9 +70,9 @@ pub(crate) struct OpenedLog<E: Env> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RaftLogHints {
     /// Whether the directory was left by a clean shutdown.
-    pub(super) clean: bool,
+    pub(crate) clean: bool,
     /// The checkpointed recovery point.
-    pub(super) recovery_point: Offset,
+    pub(crate) recovery_point: Offset,
 }
 
 impl<E: Env> RaftLog<E> {
@@ -104,8 +104,12 @@ impl<E: Env> RaftLog<E> {
         for record in &controls {
             voters.record(Offset(id.map_or(-1, |id| id.end.0 - 1)), record);
         }
-        raft.give_way_to(id).await?;
-        raft.fold(id, &mut voters).await?;
+        raft.fold_epochs().await?;
+        let (start, end) = (raft.log.log_start(), raft.log.log_end());
+        if let Some(latest) = LogView::superseded_by(start, end, &raft.epochs, raft.snapshots.ids()) {
+            raft.begin_anew(latest).await?;
+        }
+        raft.read_voters(id, &mut voters).await?;
         let view = raft.quorum_view();
         let election = read_quorum_state(disk, dir).await?;
         Ok(OpenedLog { log: raft, view, voters, metadata, election })
@@ -123,54 +127,36 @@ impl<E: Env> RaftLog<E> {
         )
     }
 
-    /// A log that does not hold what its latest snapshot ends with is not the one that it was made of, or was
-    /// sent for.
-    async fn give_way_to(&mut self, latest: Option<SnapshotId>) -> Result<(), MetadataLogError> {
-        let Some(latest) = latest else { return Ok(()) };
-        let last_before = self.epoch_before(latest.end).await?;
-        if self.log.log_start() == latest.end || last_before == Some(latest.epoch) {
-            return Ok(());
-        }
-        self.begin_anew(latest).await
-    }
-
-    /// The epoch of the batch that ends at `end`; `None` if there is none.
-    async fn epoch_before(&mut self, end: Offset) -> Result<Option<LeaderEpoch>, MetadataLogError> {
-        if end <= self.log.log_start() || end > self.log.log_end() {
-            return Ok(None);
-        }
-        let mut found = None;
-        self.for_each_batch(Offset(end.0 - 1), end, |batch, _| {
-            found = Some(batch.header.partition_leader_epoch);
-            Ok(())
-        })
-        .await?;
-        Ok(found)
-    }
-
-    /// Reads the epochs of the whole log, and what it says about the voters after the snapshot.
-    async fn fold(
-        &mut self,
-        snapshot: Option<SnapshotId>,
-        voters: &mut VoterHistory,
-    ) -> Result<(), MetadataLogError> {
+    /// Reads the epochs of the whole log: each begins with a record.
+    async fn fold_epochs(&mut self) -> Result<(), MetadataLogError> {
         let mut epochs = EpochCache::default();
-        let from = snapshot.map_or(Offset::ZERO, |id| id.end);
         let (start, end) = (self.log.log_start(), self.log.log_end());
-        self.for_each_batch(start, end, |batch, scratch| {
+        self.for_each_batch(start, end, |batch, _| {
             epochs.fold(&batch.header);
-            if batch.header.is_control() {
-                for (offset, record) in controls_of(batch, scratch)? {
-                    if offset >= from {
-                        voters.record(offset, &record);
-                    }
-                }
-            }
             Ok(())
         })
         .await?;
         self.epochs = epochs;
         Ok(())
+    }
+
+    /// Reads what the log says about the voters after its latest snapshot.
+    async fn read_voters(
+        &mut self,
+        snapshot: Option<SnapshotId>,
+        voters: &mut VoterHistory,
+    ) -> Result<(), MetadataLogError> {
+        let from = snapshot.map_or(Offset::ZERO, |id| id.end).max(self.log.log_start());
+        let end = self.log.log_end();
+        self.for_each_batch(from, end, |batch, scratch| {
+            if batch.header.is_control() {
+                for (offset, record) in controls_of(batch, scratch)? {
+                    voters.record(offset, &record);
+                }
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Calls `each` with the batches between two offsets, in order.

@@ -20,8 +20,8 @@ mod peers;
 mod snapshots;
 mod task;
 
-pub(crate) use active::{Command, ControllerTimers, Desk, Done, Undertaking};
-pub(crate) use calls::KRAFT_VERSIONS;
+pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
+pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
 pub(crate) use log::{RaftLog, RaftLogHints};
 pub(crate) use task::{RaftParts, RaftTask};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use super::active::{Active, ControllerTimers, Done, Undertaking};
+use super::active::{Active, ControllerTimers, Undertaking};
 use super::calls::{Caller, Received};
 use super::error::MetadataLogError;
 use super::log::{OpenedLog, RaftLog, fits};
@@ -74,6 +74,8 @@ pub(crate) struct RaftTask<E: Env> {
     /// The end of what is committed: never truncated, and so the recovery point that is checkpointed.
     recovery_point: Arc<AtomicI64>,
     active: Option<Active>,
+    /// What is still to be carried out.
+    effects: VecDeque<Effect>,
     next_token: u64,
     asked: BTreeMap<RequestToken, oneshot::Sender<Answered>>,
     /// The bytes that came with the response under way.
@@ -99,7 +101,7 @@ struct SnapshotState<E: Env> {
 
 impl<E: Env> RaftTask<E> {
     /// Starts the quorum on an opened log. Nothing leaves the node before [`Self::run`].
-    pub(crate) fn new(parts: RaftParts<E>) -> Result<(Self, Vec<Effect>), MetadataLogError> {
+    pub(crate) fn new(parts: RaftParts<E>) -> Result<Self, MetadataLogError> {
         let RaftParts { env, raft, inbox, opened, identity, quorum: config, cluster_id, .. } = parts;
         let OpenedLog { log, view, voters, metadata, election } = opened;
         let now = env.clock().now();
@@ -143,6 +145,7 @@ impl<E: Env> RaftTask<E> {
             replayed,
             recovery_point: Arc::new(AtomicI64::new(replayed.0)),
             active: None,
+            effects: effects.into(),
             next_token: 0,
             asked: BTreeMap::new(),
             received: None,
@@ -151,7 +154,7 @@ impl<E: Env> RaftTask<E> {
             resigning: None,
             snapshot,
         };
-        Ok((task, effects))
+        Ok(task)
     }
 
     /// A number that no earlier run of this node had.
@@ -165,9 +168,8 @@ impl<E: Env> RaftTask<E> {
     }
 
     /// Works until told to stop; then closes the log.
-    pub(crate) async fn run(mut self, effects: Vec<Effect>) -> Result<(), MetadataLogError> {
-        self.publish(Vec::new());
-        self.carry_out(effects).await?;
+    pub(crate) async fn run(mut self) -> Result<(), MetadataLogError> {
+        self.publish();
         self.settle().await?;
         loop {
             let deadline = self.next_deadline();
@@ -235,6 +237,7 @@ impl<E: Env> RaftTask<E> {
     /// Brings everything to rest: the log durable, what is due done.
     async fn settle(&mut self) -> Result<(), MetadataLogError> {
         loop {
+            self.carry_out().await?;
             if std::mem::take(&mut self.unsynced) {
                 let end = self.log.sync().await?;
                 self.step(Input::Durable(end)).await?;
@@ -274,16 +277,21 @@ impl<E: Env> RaftTask<E> {
         });
     }
 
+    /// Tells the quorum, and carries out what follows.
     async fn step(&mut self, input: Input) -> Result<(), MetadataLogError> {
-        let effects = self.quorum.step(self.env.clock().now(), input);
-        self.carry_out(effects).await
+        self.tell(input);
+        self.carry_out().await
     }
 
-    async fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), MetadataLogError> {
-        let mut effects = VecDeque::from(effects);
-        while let Some(effect) = effects.pop_front() {
+    fn tell(&mut self, input: Input) {
+        let effects = self.quorum.step(self.env.clock().now(), input);
+        self.effects.extend(effects);
+    }
+
+    async fn carry_out(&mut self) -> Result<(), MetadataLogError> {
+        while let Some(effect) = self.effects.pop_front() {
             if let Some(completion) = self.carry_out_one(effect).await? {
-                effects.extend(self.quorum.step(self.env.clock().now(), completion));
+                self.tell(completion);
             }
         }
         Ok(())
@@ -321,7 +329,7 @@ impl<E: Env> RaftTask<E> {
             }
             Effect::InstallSnapshot(id) => return self.install(id).await.map(Some),
             Effect::Commit(end) => self.commit(end).await?,
-            Effect::Lead(epoch) => self.lead(epoch).await?,
+            Effect::Lead(epoch) => self.lead(epoch),
             Effect::Lost(epoch) => {
                 let active = self.active.take().expect("only who leads can lose that");
                 assert_eq!(active.epoch, epoch, "another epoch was led");
@@ -343,34 +351,28 @@ impl<E: Env> RaftTask<E> {
         self.replayed = end;
         self.recovery_point.store(end.0, Ordering::SeqCst);
         self.env.observe(Event::MetadataCommitted { end, epoch: self.quorum.epoch() });
-        let released = self.active.as_mut().map(|active| active.released(end)).unwrap_or_default();
-        self.publish(released);
+        self.publish();
+        if let Some(active) = &mut self.active {
+            active.release(end);
+        }
         Ok(())
     }
 
-    fn publish(&self, released: Vec<Done>) {
-        self.publishing.publish(Arc::new(self.committed.published().clone()), self.replayed, released);
+    fn publish(&self) {
+        self.publishing.publish(Arc::new(self.committed.published().clone()), self.replayed);
     }
 
-    async fn lead(&mut self, epoch: LeaderEpoch) -> Result<(), MetadataLogError> {
+    /// The controller is made; what it writes first waits until all effects are carried out.
+    fn lead(&mut self, epoch: LeaderEpoch) {
         assert_eq!(self.replayed, self.log.log_end(), "a leader begins with all that it has committed");
         let rng = self.env.rng(Purpose {
             subsystem: "controller",
             what: "ids",
             instance: u64::from(epoch.0.unsigned_abs()),
         });
-        let active = Active::new(
-            epoch,
-            self.settings.clone(),
-            self.committed.clone(),
-            self.timers,
-            rng,
-            self.env.clock().now(),
-        );
-        let activation = active.activation();
-        self.active = Some(active);
+        let (committed, now) = (self.committed.clone(), self.env.clock().now());
+        self.active = Some(Active::new(epoch, self.settings.clone(), committed, self.timers, rng, now));
         tracing::info!(%epoch, "this node is the active controller");
-        self.undertake(activation).await
     }
 
     /// Appends what was decided. Whoever waits for it is told when it is committed and shown here.
@@ -394,10 +396,7 @@ impl<E: Env> RaftTask<E> {
             return Ok(());
         };
         active.wait(end, done);
-        let released = active.released(committed);
-        if !released.is_empty() {
-            self.publish(released);
-        }
+        active.release(committed);
         Ok(())
     }
 
@@ -452,7 +451,7 @@ impl<E: Env> RaftTask<E> {
         self.snapshot.log_bytes = self.log.size_bytes();
         self.unsynced = false;
         tracing::info!(%id, "the metadata were loaded from a snapshot of the leader's");
-        self.publish(Vec::new());
+        self.publish();
         Ok(Input::SnapshotInstalled(loaded.controls))
     }
 

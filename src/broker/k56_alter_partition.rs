@@ -1,0 +1,36 @@
+//! AlterPartition (key 56), versions 2 to 3: a leader asks for a change of its partition's ISR (KIP-497, KIP-903).
+//! The controller decides ([`alter_partition`](crate::controller::Controller::alter_partition)).
+
+use super::Broker;
+use super::admission::throttle_time_ms;
+use crate::env::Env;
+use crate::error_code::ErrorCode;
+use crate::node::context::{Operation, RequestContext, Resource};
+use crate::wire::messages::alter_partition::*;
+
+pub(super) async fn handle<E: Env>(
+    broker: Broker<E>,
+    context: RequestContext,
+    mut request: AlterPartitionRequest,
+) -> AlterPartitionResponse {
+    let throttle_time_ms = throttle_time_ms(&context);
+    let refused = |code: ErrorCode| AlterPartitionResponse {
+        throttle_time_ms,
+        error_code: code.code(),
+        ..AlterPartitionResponse::default()
+    };
+    if !context.authorize(Operation::ClusterAction, Resource::Cluster) {
+        return refused(ErrorCode::ClusterAuthorizationFailed);
+    }
+    if context.api_version < 3 {
+        // Before version 3 the leader does not say which registrations it means: the present ones.
+        for partition in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+            let state = |&broker_id: &i32| BrokerState { broker_id, broker_epoch: -1 };
+            partition.new_isr_with_epochs = partition.new_isr.iter().map(state).collect();
+        }
+    }
+    match broker.decide_for_node(move |desk| desk.controller.alter_partition(&request)).await {
+        Ok(response) => AlterPartitionResponse { throttle_time_ms, ..response },
+        Err(refusal) => refused(refusal.code),
+    }
+}
