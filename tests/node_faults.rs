@@ -18,6 +18,7 @@ use ottla::node::{self, Node};
 use ottla::types::Offset;
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla::wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use ottla::wire::messages::produce::ProduceRequest;
 use ottla_sim::engine::{Limits, NodeId};
 use ottla_sim::env::SimEnv;
 use ottla_sim::net::Net;
@@ -124,6 +125,22 @@ fn a_failed_sync_fails_all_who_wait_and_the_node_with_its_only_directory() {
         let end = cluster.node.snapshot()[0].positions.high_watermark.offset();
         assert!(end >= Offset(1), "what was acknowledged is there");
         assert_eq!(append(&cluster.connect().await, -1, "t", 0).await, 0);
+    });
+}
+
+/// The time that a Produce grants is for the other replicas; here there are none.
+#[test]
+fn the_leaders_own_sync_is_waited_for_whatever_the_timeout() {
+    run(|world| async move {
+        let cluster = Cluster::start(&world, "/one").await;
+        cluster.create("t", 1).await;
+        let connection = cluster.connect().await;
+        for (acks, timeout_ms) in [(-1, 0), (1, 0), (-1, -1)] {
+            let request = produce_request(acks, vec![("t", 0, batch(&["x"]))]);
+            let response = call(&connection, &ProduceRequest { timeout_ms, ..request }).await;
+            assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
+        }
+        assert_eq!(cluster.node.snapshot()[0].positions.high_watermark.offset(), Offset(3));
     });
 }
 

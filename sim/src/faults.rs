@@ -20,6 +20,8 @@ pub enum FaultKind {
     PowerLoss,
     /// The process is asked to stop, and started again.
     Stop,
+    /// The process is asked to stop, and once it has, the power goes and comes back.
+    PowerOff,
     /// The process stands still for a while.
     Pause,
     /// Syncs fail.
@@ -48,10 +50,11 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Stop,
+        Self::PowerOff,
         Self::Pause,
         Self::SyncError,
         Self::WriteError,
@@ -72,6 +75,7 @@ impl FaultKind {
             Self::Crash => "crash",
             Self::PowerLoss => "power-loss",
             Self::Stop => "stop",
+            Self::PowerOff => "power-off",
             Self::Pause => "pause",
             Self::SyncError => "sync-error",
             Self::WriteError => "write-error",
@@ -104,6 +108,8 @@ pub enum Fault {
     Kill { node: NodeId, power: bool, moment: Moment, down_ms: u64 },
     /// See [`FaultKind::Stop`].
     Stop { node: NodeId, down_ms: u64 },
+    /// See [`FaultKind::PowerOff`].
+    PowerOff { node: NodeId, down_ms: u64 },
     /// See [`FaultKind::Pause`].
     Pause { node: NodeId, for_ms: u64 },
     /// One of the disk's faults, at a rate in parts per million where there is one; a slow disk is slower by
@@ -124,6 +130,7 @@ impl Fault {
             Self::Kill { power: false, .. } => FaultKind::Crash,
             Self::Kill { power: true, .. } => FaultKind::PowerLoss,
             Self::Stop { .. } => FaultKind::Stop,
+            Self::PowerOff { .. } => FaultKind::PowerOff,
             Self::Pause { .. } => FaultKind::Pause,
             Self::Disk { kind, .. } => *kind,
             Self::Cut { both: true, .. } => FaultKind::Cut,
@@ -144,7 +151,9 @@ impl fmt::Display for Fault {
             Self::Kill { node, moment: Moment::BeforeDiskOperation(n), down_ms, .. } => {
                 write!(f, "{kind} of {node} before disk operation {n} from now, back after {down_ms} ms")
             }
-            Self::Stop { node, down_ms } => write!(f, "{kind} of {node}, back after {down_ms} ms"),
+            Self::Stop { node, down_ms } | Self::PowerOff { node, down_ms } => {
+                write!(f, "{kind} of {node}, back after {down_ms} ms")
+            }
             Self::Pause { node, for_ms } => write!(f, "{kind} of {node} for {for_ms} ms"),
             Self::Disk { node, kind: FaultKind::SlowDisk, rate, for_ms } => {
                 write!(f, "{kind} on {node}, {rate} times slower, for {for_ms} ms")
@@ -236,6 +245,7 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, profile: &Profile) -> Fault {
             Fault::Kill { node, power, moment, down_ms: for_ms }
         }
         FaultKind::Stop => Fault::Stop { node, down_ms: for_ms },
+        FaultKind::PowerOff => Fault::PowerOff { node, down_ms: for_ms },
         FaultKind::Pause => Fault::Pause { node, for_ms },
         FaultKind::SyncError | FaultKind::WriteError | FaultKind::ReadError => {
             let rate = if dice.coin() { 1_000_000 } else { 50_000 };

@@ -41,7 +41,8 @@ impl Row {
 
     fn is_beyond(self, kind: FaultKind, all: &BTreeSet<FaultKind>) -> bool {
         let power = all.contains(&FaultKind::PowerLoss);
-        let restarts = power || all.contains(&FaultKind::Crash) || all.contains(&FaultKind::Stop);
+        let restarts = power
+            || [FaultKind::Crash, FaultKind::Stop, FaultKind::PowerOff].iter().any(|kind| all.contains(kind));
         match kind {
             // Only the sync makes a record of one broker outlive its power.
             FaultKind::PowerLoss => self.flush == Flush::Off,
@@ -51,6 +52,8 @@ impl Row {
             FaultKind::BitRot => restarts,
             FaultKind::Crash
             | FaultKind::Stop
+            // Whoever stops in good order syncs first, in the page-cache mode too.
+            | FaultKind::PowerOff
             | FaultKind::Pause
             | FaultKind::SyncError
             | FaultKind::WriteError
@@ -86,7 +89,7 @@ mod tests {
     #[test]
     fn only_a_topic_that_syncs_outlives_the_power() {
         assert_eq!(survives(Flush::EveryMessage, &[FaultKind::PowerLoss, FaultKind::Crash]), Ok(()));
-        assert_eq!(survives(Flush::Off, &[FaultKind::Crash, FaultKind::Stop]), Ok(()));
+        assert_eq!(survives(Flush::Off, &[FaultKind::Crash, FaultKind::Stop, FaultKind::PowerOff]), Ok(()));
         assert_eq!(
             survives(Flush::Off, &[FaultKind::Crash, FaultKind::PowerLoss]),
             Err(FaultKind::PowerLoss)

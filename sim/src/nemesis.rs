@@ -70,6 +70,7 @@ impl<P: Program> Nemesis<P> {
                 self.processes.kill_before_operation(node, operation, power, down_ms);
             }
             Fault::Stop { node, down_ms } => self.processes.stop(node, down_ms),
+            Fault::PowerOff { node, down_ms } => self.processes.power_off(node, down_ms),
             Fault::Pause { node, for_ms } => self.world.engine().pause(node, for_ms * MS),
             Fault::Disk { node, kind, rate, for_ms } => self.trouble_disk(node, kind, rate, for_ms),
             Fault::Cut { from, to, both, for_ms } => {
@@ -148,6 +149,7 @@ impl<P: Program> Nemesis<P> {
             FaultKind::Crash
             | FaultKind::PowerLoss
             | FaultKind::Stop
+            | FaultKind::PowerOff
             | FaultKind::Pause
             | FaultKind::ClockStep => times,
         };

@@ -53,6 +53,8 @@ struct State {
 struct Running {
     life: Life,
     stop: Arc<Notify>,
+    /// Whether the power goes once it has stopped as asked.
+    then_unplugged: bool,
 }
 
 impl<P: Program> Processes<P> {
@@ -70,7 +72,7 @@ impl<P: Program> Processes<P> {
         self.world.power_on(node);
         let env = self.world.env(node);
         let (life, stop) = (env.life(), Arc::new(Notify::new()));
-        state.running.insert(node, Running { life, stop: stop.clone() });
+        state.running.insert(node, Running { life, stop: stop.clone(), then_unplugged: false });
         state.starts += 1;
         self.world.engine().note(node, Kind::Node, (4, life.incarnation), || "the process starts".into());
         let (program, processes) = (self.program.clone(), self.clone());
@@ -91,6 +93,7 @@ impl<P: Program> Processes<P> {
         self.world.engine().note(node, Kind::Node, (5, u64::from(outcome.is_ok())), || {
             format!("the process ends: {said}").into()
         });
+        let as_asked = outcome.is_ok();
         if let Err(reason) = outcome {
             self.state().exits.push(Exit { time_ns, node, reason });
         }
@@ -98,9 +101,13 @@ impl<P: Program> Processes<P> {
         self.world.fence(node);
         let processes = self.clone();
         self.world.engine().schedule(time_ns, move || {
-            if processes.state().running.get(&node).is_some_and(|running| running.life == life) {
-                processes.kill(node, false, RESTART_NS / MS);
-            }
+            let state = processes.state();
+            let Some(running) = state.running.get(&node).filter(|running| running.life == life) else {
+                return;
+            };
+            let power = as_asked && running.then_unplugged;
+            drop(state);
+            processes.kill(node, power, RESTART_NS / MS);
         });
     }
 
@@ -179,6 +186,14 @@ impl<P: Program> Processes<P> {
                 processes.kill(node, false, down_ms);
             }
         });
+    }
+
+    /// Asks a node's process to stop, and takes its power once it has.
+    pub fn power_off(&self, node: NodeId, down_ms: u64) {
+        if let Some(process) = self.state().running.get_mut(&node) {
+            process.then_unplugged = true;
+        }
+        self.stop(node, down_ms);
     }
 
     /// Whether a process runs on the node now.

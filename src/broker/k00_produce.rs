@@ -68,7 +68,7 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         return Reply::Now(answer(&broker, &published, &context, appended));
     }
     Reply::later(async move {
-        let settled = appended.settle(broker.env.clock(), deadline).await;
+        let settled = appended.settle(deadline).await;
         answer(&broker, &published, &context, settled)
     })
 }
@@ -289,18 +289,11 @@ impl<E: Env> AppendedRequest<E> {
 
     /// Waits for every acknowledgement, until the deadline of the request. What is not acknowledged by then may
     /// still be: the producer does not know, and sends it again.
-    async fn settle(mut self, clock: &E::Clock, deadline: Mono) -> Self {
+    async fn settle(mut self, deadline: Mono) -> Self {
         for partition in self.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            let Some((replica, mut pending)) = partition.pending.take() else { continue };
-            let code = match clock.timeout_at(deadline, pending.outcome()).await {
-                Some(Ok(())) => continue,
-                Some(Err(failure)) => failure.error_code(),
-                None => {
-                    replica.cancel(&pending);
-                    ErrorCode::RequestTimedOut
-                }
-            };
-            partition.response.error_code = code.code();
+            let Some((replica, pending)) = partition.pending.take() else { continue };
+            let Err(failure) = replica.acknowledged(pending, deadline).await else { continue };
+            partition.response.error_code = failure.error_code().code();
             partition.response.base_offset = -1;
             partition.response.log_append_time_ms = -1;
         }

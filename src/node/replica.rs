@@ -31,7 +31,7 @@ use crate::partition::{
     Acks, Advance, AppendRefusal, Applied, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
     ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
-use crate::types::{LeaderEpoch, LogStart, Offset, PartitionKey, WallMs};
+use crate::types::{LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
 
@@ -305,9 +305,25 @@ impl<E: Env> Replica<E> {
         Some(receiver)
     }
 
-    /// Stops waiting for an acknowledgement.
-    pub fn cancel(&self, pending: &Pending) {
-        self.lock().waiting.cancel(pending);
+    /// Waits for an acknowledgement. The deadline is for the other replicas. The leader's own copy is waited for
+    /// as long as it takes: Kafka's `timeout_ms` does not count for it either, and not for acks=1 at all. Dropping
+    /// the future is no harm: the records stay appended.
+    ///
+    /// # Errors
+    ///
+    /// [`AckFailure`].
+    pub async fn acknowledged(&self, mut pending: Pending, deadline: Mono) -> Result<(), AckFailure> {
+        if let Some(outcome) = self.env.clock().timeout_at(deadline, pending.outcome()).await {
+            return outcome;
+        }
+        {
+            let mut state = self.lock();
+            let positions = state.partition.positions();
+            state.waiting.wait_for_leader_alone(&mut pending, &positions);
+        }
+        pending.outcome().await?;
+        let in_time = pending.wait().is_over(&self.positions());
+        if in_time { Ok(()) } else { Err(AckFailure::TimedOut) }
     }
 
     /// What a Fetch may read, and the log to read it from.

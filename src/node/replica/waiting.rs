@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error_code::ErrorCode;
-use crate::partition::{Advance, Position, Wait, WaiterId, Waiters};
+use crate::partition::{Advance, Position, Positions, Wait, WaiterId, Waiters};
 use crate::types::{LogStart, Offset, WallMs};
 
 /// The most who may wait for one position of one partition: more than all connections can have in flight.
@@ -31,6 +31,7 @@ pub struct Receipt {
 #[derive(Debug)]
 pub struct Pending {
     waiter: WaiterId,
+    wait: Wait,
     outcome: oneshot::Receiver<AckOutcome>,
 }
 
@@ -40,8 +41,13 @@ impl Pending {
     /// # Errors
     ///
     /// [`AckFailure`].
-    pub async fn outcome(&mut self) -> Result<(), AckFailure> {
+    pub(super) async fn outcome(&mut self) -> Result<(), AckFailure> {
         (&mut self.outcome).await.unwrap_or(Err(AckFailure::NotLeader))
+    }
+
+    /// What it waits for.
+    pub(super) fn wait(&self) -> Wait {
+        self.wait
     }
 }
 
@@ -57,6 +63,9 @@ pub enum AckFailure {
     /// Too few replicas are in sync (R6).
     #[error("too few replicas are in sync")]
     UnderMinIsr,
+    /// The other replicas did not follow in time. They may yet.
+    #[error("the replicas in sync have not taken it in time")]
+    TimedOut,
 }
 
 impl AckFailure {
@@ -66,6 +75,7 @@ impl AckFailure {
             Self::Storage => ErrorCode::KafkaStorageError,
             Self::NotLeader => ErrorCode::NotLeaderOrFollower,
             Self::UnderMinIsr => ErrorCode::NotEnoughReplicasAfterAppend,
+            Self::TimedOut => ErrorCode::RequestTimedOut,
         }
     }
 }
@@ -94,12 +104,19 @@ impl Waiting {
     pub(super) fn add(&mut self, wait: Wait) -> Pending {
         let (sender, outcome) = oneshot::channel();
         let waiter = self.acks.insert(wait, sender).expect("connections bound what is in flight");
-        Pending { waiter, outcome }
+        Pending { waiter, wait, outcome }
     }
 
-    /// Forgets a producer.
-    pub(super) fn cancel(&mut self, pending: &Pending) {
-        self.acks.cancel(pending.waiter);
+    /// Has a producer wait for the leader's own copy only. Nothing changes for one whose outcome is on its way.
+    pub(super) fn wait_for_leader_alone(&mut self, pending: &mut Pending, positions: &Positions) {
+        let Some(sender) = self.acks.cancel(pending.waiter) else { return };
+        let wait = Wait { position: Position::CountedEnd, until: pending.wait.until };
+        if wait.is_over(positions) {
+            // Nobody listens any more if the connection is gone.
+            let _ = sender.send(Ok(()));
+        } else {
+            pending.waiter = self.acks.insert(wait, sender).expect("there is room where one has just left");
+        }
     }
 
     /// Registers a consumer; `None` if too many wait.
