@@ -24,6 +24,8 @@
 //!
 //! It is unfenced once it has applied its own registration. The offset of that is its epoch.
 
+use std::collections::BTreeSet;
+
 use super::draft::Draft;
 use super::features::METADATA_VERSION;
 use super::heartbeats::Heartbeats;
@@ -202,7 +204,16 @@ impl Controller {
         }
         let id = BrokerId(request.broker_id);
         let other_run = self.image().broker(id).filter(|it| it.incarnation != request.incarnation_id);
-        if other_run.is_some_and(|broker| heartbeats.is_alive(id, broker.epoch, now)) {
+        // A run that holds the locks of all its directories has seen the end of the one before, whatever its
+        // session says: it need not wait for that. Who comes with other directories may be another machine.
+        let same_directories = |broker: &BrokerRegistration| {
+            let sorted = |ids: &[Uuid]| ids.iter().copied().collect::<BTreeSet<_>>();
+            sorted(&broker.log_dirs) == sorted(&request.log_dirs)
+        };
+        let is_other = |broker: &&std::sync::Arc<BrokerRegistration>| {
+            heartbeats.is_alive(id, broker.epoch, now) && !same_directories(broker)
+        };
+        if other_run.is_some_and(|broker| is_other(&broker)) {
             let message = "Another broker is registered with that broker id. If the broker was recently \
                            restarted this should self-resolve once the heartbeat manager expires the \
                            broker's session.";

@@ -29,16 +29,26 @@ fn a_brokers_epoch_is_the_offset_of_its_registration_and_the_same_run_keeps_it()
 }
 
 #[test]
-fn another_run_must_wait_until_the_session_has_expired() {
+fn another_machine_must_wait_until_the_session_has_expired() {
     let mut cluster = Cluster::with_brokers(1);
     let before = cluster.broker(1).epoch;
+    let elsewhere =
+        |run, dir| BrokerRegistrationRequest { log_dirs: vec![Uuid(dir)], ..registration(1, run) };
     cluster.pass(9);
-    let refusal = cluster.register(&registration(1, 2)).expect_err("the first one lives");
+    let refusal = cluster.register(&elsewhere(2, 777)).expect_err("the first one lives");
     assert_eq!(refusal.code, ErrorCode::DuplicateBrokerRegistration);
     cluster.pass(1);
-    assert!(cluster.register(&registration(1, 2)).expect("it is dead") > before);
+    assert!(cluster.register(&elsewhere(2, 777)).expect("it is dead") > before);
     assert!(cluster.broker(1).fenced);
-    assert!(cluster.register(&registration(1, 3)).is_ok(), "who never was heard of has no session");
+    assert!(cluster.register(&elsewhere(3, 778)).is_ok(), "who never was heard of has no session");
+}
+
+#[test]
+fn a_run_that_has_the_directories_of_the_one_before_need_not_wait() {
+    let mut cluster = Cluster::with_brokers(1);
+    let before = cluster.broker(1).epoch;
+    assert!(cluster.register(&registration(1, 2)).expect("it has their locks") > before);
+    assert!(cluster.broker(1).fenced);
 }
 
 #[test]
