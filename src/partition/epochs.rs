@@ -92,13 +92,24 @@ impl EpochCache {
         true
     }
 
-    /// Takes in a batch of the log, for a cache that is rebuilt. Batches come in the order of the log; one of
-    /// an earlier epoch than the latest says nothing new.
-    pub fn fold(&mut self, header: &BatchHeader) {
-        let epoch = header.partition_leader_epoch;
-        if epoch.0 >= 0 && self.latest().is_none_or(|latest| latest.epoch < epoch) {
-            self.assign(epoch, header.base_offset);
+    /// Takes in a batch of the log: one that a follower appended, or one of a log that is opened, in the order
+    /// of the log. Says whether anything changed; a batch of an epoch that is known says nothing new.
+    ///
+    /// What the log holds is right. A later epoch that is said to begin just where a batch of an earlier one
+    /// stands has left no record: this replica led it, or had its records and lost them, and goes on behind
+    /// another leader. Its entry and those behind it go.
+    pub fn fold(&mut self, header: &BatchHeader) -> bool {
+        let (epoch, base_offset) = (header.partition_leader_epoch, header.base_offset);
+        if epoch.0 < 0 {
+            return false;
         }
+        let begins_here = self.entries.binary_search_by_key(&base_offset, |entry| entry.start_offset);
+        let contradicted = begins_here.is_ok_and(|index| self.entries[index].epoch > epoch);
+        if contradicted {
+            self.truncate_from_end(base_offset);
+        }
+        let new = self.latest().is_none_or(|latest| latest.epoch < epoch);
+        (new && self.assign(epoch, base_offset)) || contradicted
     }
 
     /// The epoch in which the record at `offset` was written; `None` before the first epoch known.
@@ -127,20 +138,24 @@ impl EpochCache {
     /// Forgets the epochs that start at `end` or later, because the log now ends there.
     ///
     /// It looks at the entries and never at the log's own end: a log that is not shortened may still have
-    /// an entry without records that must go (KAFKA-10706).
-    pub fn truncate_from_end(&mut self, end: Offset) {
+    /// an entry without records that must go (KAFKA-10706). Says whether anything changed.
+    pub fn truncate_from_end(&mut self, end: Offset) -> bool {
+        let before = self.entries.len();
         let kept = self.entries.partition_point(|entry| entry.start_offset < end);
         self.entries.truncate(kept);
+        kept < before
     }
 
     /// Forgets the epochs that ended at `start` or earlier, because the log now begins there. The epoch that
-    /// covers `start` now begins there.
-    pub fn truncate_from_start(&mut self, start: LogStart) {
+    /// covers `start` now begins there. Says whether anything changed.
+    pub fn truncate_from_start(&mut self, start: LogStart) -> bool {
         let begun = self.entries.partition_point(|entry| entry.start_offset <= start.offset());
-        if begun > 0 {
-            self.entries.drain(..begun - 1);
-            self.entries[0].start_offset = start.offset();
+        if begun == 0 || (begun == 1 && self.entries[0].start_offset == start.offset()) {
+            return false;
         }
+        self.entries.drain(..begun - 1);
+        self.entries[0].start_offset = start.offset();
+        true
     }
 
     /// Fits the cache to a log that was just opened.
@@ -159,6 +174,8 @@ impl EpochCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{ProducerEpoch, ProducerId};
+    use crate::wire::batch::MAGIC;
 
     fn cache(entries: &[(i32, i64)]) -> EpochCache {
         let entries = entries
@@ -230,6 +247,42 @@ mod tests {
             entries.truncate_from_start(LogStart(Offset(start)));
             assert_eq!(entries, cache(&expected), "start {start}");
         }
+    }
+
+    fn batch(epoch: i32, base_offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: Offset(base_offset),
+            batch_length: 100,
+            partition_leader_epoch: LeaderEpoch(epoch),
+            magic: MAGIC,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: 0,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: ProducerId::NONE,
+            producer_epoch: ProducerEpoch::NONE,
+            base_sequence: -1,
+            records_count: 1,
+        }
+    }
+
+    #[test]
+    fn folding_believes_the_log() {
+        let mut entries = cache(&[(1, 0), (3, 8)]);
+        assert!(!entries.fold(&batch(1, 7)));
+        assert!(!entries.fold(&batch(-1, 8)), "a batch without an epoch says nothing");
+        assert!(entries.fold(&batch(1, 8)), "epoch 3 left no record here");
+        assert_eq!(entries, cache(&[(1, 0)]));
+        assert!(entries.fold(&batch(2, 10)));
+        assert!(!entries.fold(&batch(2, 11)));
+        assert_eq!(entries, cache(&[(1, 0), (2, 10)]));
+        let mut lost = cache(&[(1, 0), (4, 8), (6, 9)]);
+        assert!(lost.fold(&batch(3, 8)));
+        assert_eq!(lost, cache(&[(1, 0), (3, 8)]));
+        // A cache that is rebuilt over a log that it describes stays as it is.
+        let mut same = cache(&[(1, 0), (2, 10), (3, 20)]);
+        assert!(![(1, 0), (1, 9), (2, 10), (2, 15), (3, 20)].iter().any(|&(e, at)| same.fold(&batch(e, at))));
     }
 
     #[test]

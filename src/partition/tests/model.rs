@@ -1,0 +1,331 @@
+//! A whole partition at random: brokers with toy logs, a controller that follows R5, E1 and E2, a network that
+//! delays, reorders and loses, disks that forget what was not synced. Whatever happens within what the guarantee
+//! table claims, no committed record is lost, and after healing all replicas are equal and in sync.
+
+mod controller;
+mod node;
+mod oracle;
+
+use std::collections::BTreeMap;
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng as _, SeedableRng as _};
+
+use super::*;
+use controller::Controller;
+use node::{Message, Node};
+use oracle::Oracle;
+
+/// One record, and the batch that it is alone in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Record {
+    epoch: i32,
+    id: u64,
+}
+
+/// What may happen to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// The process ends; the page cache stays.
+    Process,
+    /// The page cache goes, too.
+    Power,
+    /// The disk goes, too.
+    Wipe,
+}
+
+/// Randomness by name.
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        (self.0.next_u64() % bound as u64) as usize
+    }
+
+    fn one_in(&mut self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+
+    fn between(&mut self, from: i64, to: i64) -> i64 {
+        from + self.below((to - from + 1) as usize) as i64
+    }
+}
+
+/// How often what happened, so that a run in which nothing does is noticed.
+#[derive(Debug, Default)]
+struct Counts(BTreeMap<&'static str, usize>);
+
+impl Counts {
+    fn count(&mut self, what: &'static str) {
+        *self.0.entry(what).or_default() += 1;
+    }
+}
+
+struct World {
+    dice: Dice,
+    now: Mono,
+    counting: Counting,
+    controller: Controller,
+    nodes: Vec<Node>,
+    network: Vec<Message>,
+    oracle: Oracle,
+    counts: Counts,
+    /// Losses that the guarantee covers only so often before the ISR is full again.
+    losses: usize,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        let counting = if dice.one_in(2) { Counting::WhenSynced } else { Counting::WhenAppended };
+        let replicas = dice.between(3, 5) as i32;
+        let min_isr = dice.between(1, 3) as usize;
+        let controller = Controller::new(replicas, min_isr);
+        let nodes = (1..=replicas).map(|id| Node::new(BrokerId(id), counting, min_isr)).collect();
+        let mut world = Self {
+            dice,
+            now: Mono(0),
+            counting,
+            controller,
+            nodes,
+            network: Vec::new(),
+            oracle: Oracle::default(),
+            counts: Counts::default(),
+            losses: 0,
+        };
+        for index in 0..world.nodes.len() {
+            world.start(index);
+            world.controller.unfence(world.nodes[index].id);
+        }
+        world
+    }
+
+    fn step(&mut self) {
+        let index = self.dice.below(self.nodes.len());
+        match self.dice.below(100) {
+            0..=34 => self.deliver(),
+            35..=54 => self.poll(index),
+            55..=64 => self.append(index),
+            65..=76 => self.sync(index),
+            77..=84 => self.read_metadata(index),
+            85..=88 => self.finish_truncation(index),
+            89 => self.lose_message(),
+            90 => self.forget_fetch(index),
+            91..=93 => self.tick(),
+            94 => self.checkpoint(index),
+            95 => self.raise_log_start(index),
+            96..=97 => self.change_standing(index),
+            _ => self.crash_or_start(index),
+        }
+    }
+
+    // Time and the network.
+
+    fn deliver(&mut self) {
+        if !self.network.is_empty() {
+            let at = self.dice.below(self.network.len());
+            let message = self.network.swap_remove(at);
+            self.take(message);
+        }
+    }
+
+    fn lose_message(&mut self) {
+        if !self.network.is_empty() {
+            let at = self.dice.below(self.network.len());
+            self.network.swap_remove(at);
+        }
+    }
+
+    /// The connection of a follower breaks; what was under way may still arrive.
+    fn forget_fetch(&mut self, index: usize) {
+        self.nodes[index].fetching = None;
+    }
+
+    fn tick(&mut self) {
+        self.now = self.now + Duration::from_millis(self.dice.between(1, 8000) as u64);
+        for index in 0..self.nodes.len() {
+            self.check_isr(index);
+        }
+    }
+
+    // Machines and their standing.
+
+    fn change_standing(&mut self, index: usize) {
+        let (id, up) = (self.nodes[index].id, self.nodes[index].partition.is_some());
+        let fenced = self.controller.brokers[&id].fenced;
+        match (up, fenced) {
+            // A session may end though the broker lives.
+            (true, false) if self.dice.one_in(4) => self.controller.fence(id),
+            (true, false) if self.dice.one_in(8) => {
+                self.controller.begin_shutdown(id);
+                self.counts.count("controlled shutdown");
+            }
+            (false, false) => self.controller.fence(id),
+            (true, true) => self.controller.unfence(id),
+            _ => {}
+        }
+    }
+
+    fn crash_or_start(&mut self, index: usize) {
+        if self.nodes[index].partition.is_none() {
+            return self.start(index);
+        }
+        if self.controller.registration.isr.len() == self.nodes.len() {
+            self.losses = 0;
+        }
+        let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];
+        let fault = fault[self.dice.below(fault.len())];
+        let costs = match (self.counting, fault) {
+            (_, Fault::Process) | (Counting::WhenSynced, Fault::Power) => 0,
+            _ => 1,
+        };
+        if self.losses + costs < self.controller.min_isr.max(1) || costs == 0 {
+            self.losses += costs;
+            self.crash(index, fault);
+        }
+    }
+
+    fn crash(&mut self, index: usize, fault: Fault) {
+        let node = &mut self.nodes[index];
+        let partition = node.partition.take().unwrap();
+        let high_watermark = partition.positions().high_watermark.offset().0;
+        if self.dice.one_in(2) {
+            node.disk.high_watermark = high_watermark;
+        }
+        let (durable, end) = (node.disk.durable, node.disk.end());
+        match fault {
+            Fault::Process => self.counts.count("crash"),
+            Fault::Power => {
+                let kept = self.dice.between(durable, end);
+                node.disk.cut(kept);
+                self.counts.count("power loss");
+            }
+            Fault::Wipe => {
+                node.disk.wipe();
+                self.counts.count("wiped disk");
+            }
+        }
+        node.lost = match fault {
+            Fault::Process => false,
+            Fault::Power => node.lost || self.counting == Counting::WhenAppended,
+            Fault::Wipe => true,
+        };
+        node.stop();
+        // Sometimes all at once.
+        if fault != Fault::Wipe && (fault == Fault::Process || self.counting == Counting::WhenSynced) {
+            let others: Vec<_> =
+                (0..self.nodes.len()).filter(|&at| self.nodes[at].partition.is_some()).collect();
+            if others.len() + 1 == self.nodes.len() && self.dice.one_in(6) {
+                others.into_iter().for_each(|other| self.crash(other, fault));
+            }
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let lost = std::mem::take(&mut node.lost);
+        node.broker_epoch = self.controller.register(node.id, lost);
+        node.open();
+        // Nothing older than its own registration is applied.
+        node.metadata = self.controller.history.len() - 1;
+        self.apply_metadata(index);
+    }
+
+    /// Everything is up, nothing is lost any more, nothing else happens.
+    fn heal(&mut self) {
+        for index in 0..self.nodes.len() {
+            let id = self.nodes[index].id;
+            if self.controller.brokers[&id].in_controlled_shutdown && self.nodes[index].partition.is_some() {
+                self.crash(index, Fault::Process);
+            }
+            if self.nodes[index].partition.is_none() {
+                self.start(index);
+            }
+            self.nodes[index].fetching = None;
+            self.controller.unfence(id);
+        }
+        for _ in 0..200 {
+            for index in 0..self.nodes.len() {
+                self.nodes[index].metadata = self.controller.history.len() - 1;
+                self.apply_metadata(index);
+                self.finish_truncation(index);
+                self.sync_all(index);
+                self.resend_alter(index);
+                self.poll(index);
+            }
+            for message in std::mem::take(&mut self.network) {
+                self.take(message);
+            }
+            self.now = self.now + Duration::from_secs(1);
+            (0..self.nodes.len()).for_each(|index| self.check_isr(index));
+        }
+        self.check_convergence();
+    }
+
+    fn check_convergence(&self) {
+        let registration = &self.controller.registration;
+        assert!(registration.leader != BrokerId::NONE, "nobody leads: {registration:?}");
+        assert_eq!(registration.isr.len(), self.nodes.len(), "the ISR is not full: {registration:?}");
+        let leader = &self.nodes[registration.leader.0 as usize - 1];
+        for node in &self.nodes {
+            let partition = node.partition.as_ref().unwrap();
+            let end = node.disk.end();
+            let Positions { high_watermark, counted_end, log_end, .. } = partition.positions();
+            let all = (high_watermark.offset().0, counted_end.offset().0, log_end.offset().0);
+            assert_eq!(all, (end, end, end), "{} is not at its end: {partition:?}", node.id);
+            assert_eq!(end, leader.disk.end(), "{} is not like the leader", node.id);
+            let from = node.disk.base.max(leader.disk.base);
+            assert!((from..end).all(|at| node.disk.record(at) == leader.disk.record(at)), "{}", node.id);
+        }
+    }
+}
+
+fn run(seed: u64, steps: usize) -> Counts {
+    let mut world = World::new(seed);
+    for _ in 0..steps {
+        world.step();
+    }
+    world.heal();
+    let from_elr = world.controller.elected_from_elr;
+    (0..from_elr).for_each(|_| world.counts.count("elected from the ELR"));
+    world.counts
+}
+
+#[test]
+fn whatever_happens_committed_records_stay_and_replicas_converge() {
+    let mut total = Counts::default();
+    for seed in 0..SEEDS {
+        let outcome = std::panic::catch_unwind(|| run(seed, STEPS));
+        let counts = outcome.unwrap_or_else(|panic| {
+            eprintln!("seed {seed}");
+            std::panic::resume_unwind(panic)
+        });
+        for (what, count) in counts.0 {
+            *total.0.entry(what).or_default() += count;
+        }
+    }
+    for what in HAPPENINGS {
+        assert!(total.0.get(what).is_some_and(|&count| count > 0), "no {what} in any run: {total:?}");
+    }
+}
+
+const SEEDS: u64 = 150;
+const STEPS: usize = 2500;
+
+/// What has to happen somewhere, or the test shows nothing.
+const HAPPENINGS: &[&str] = &[
+    "acknowledged",
+    "controlled shutdown",
+    "crash",
+    "divergence",
+    "elected",
+    "elected from the ELR",
+    "expanded ISR",
+    "expansion refused as ineligible",
+    "log cut",
+    "log started anew",
+    "power loss",
+    "request settled by metadata",
+    "shrunk ISR",
+    "wiped disk",
+];
