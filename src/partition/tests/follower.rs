@@ -191,7 +191,7 @@ fn batches_that_cannot_stand_there_are_refused() {
         vec![stamped(5, 8, 4)],
         vec![stamped(5, -3, 1)],
         vec![stamped(5, 10, 0)],
-        vec![stamped(5, 10, i32::MIN)],
+        vec![BatchHeader { last_offset_delta: i32::MIN, ..stamped(5, 10, 1) }],
         vec![stamped(1, 10, 1)],
         vec![stamped(-1, 10, 1)],
         vec![stamped(5, i64::MAX - 1, 1)],

@@ -170,7 +170,8 @@ impl World {
         if self.nodes[index].partition.is_none() {
             return self.start(index);
         }
-        if self.controller.registration.isr.len() == self.nodes.len() {
+        let all_in_sync = self.controller.registration.isr.len() == self.nodes.len();
+        if all_in_sync && self.nodes.iter().all(|node| !node.lost) {
             self.losses = 0;
         }
         let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];

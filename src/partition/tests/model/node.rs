@@ -209,10 +209,9 @@ impl World {
 
     pub(super) fn read_metadata(&mut self, index: usize) {
         let ahead = self.controller.history.len() - 1 - self.nodes[index].metadata;
-        if self.nodes[index].partition.is_some() && ahead > 0 {
-            self.nodes[index].metadata += 1 + self.dice.below(ahead);
-            self.apply_metadata(index);
-        }
+        // What changes nothing comes, too: another partition of the topic has changed.
+        self.nodes[index].metadata += self.dice.below(ahead + 1);
+        self.apply_metadata(index);
     }
 
     pub(super) fn apply_metadata(&mut self, index: usize) {
