@@ -186,40 +186,40 @@ impl World {
         }
     }
 
+    /// A machine fails; sometimes all of them, where that costs nothing.
     fn crash(&mut self, index: usize, fault: Fault) {
-        let node = &mut self.nodes[index];
-        let partition = node.partition.take().unwrap();
-        let high_watermark = partition.positions().high_watermark.offset().0;
-        if self.dice.one_in(2) {
-            node.disk.high_watermark = high_watermark;
+        self.stop(index, fault);
+        let spares_counted =
+            fault == Fault::Process || (fault == Fault::Power && self.counting == Counting::WhenSynced);
+        if spares_counted && self.dice.one_in(40) {
+            for other in 0..self.nodes.len() {
+                self.stop(other, fault);
+            }
+            self.counts.count("crash of all");
         }
-        let (durable, end) = (node.disk.durable, node.disk.end());
+    }
+
+    fn stop(&mut self, index: usize, fault: Fault) {
+        let node = &mut self.nodes[index];
+        let Some(partition) = node.partition.take() else { return };
+        if self.dice.one_in(2) {
+            node.disk.high_watermark = partition.positions().high_watermark.offset().0;
+        }
         match fault {
             Fault::Process => self.counts.count("crash"),
             Fault::Power => {
-                let kept = self.dice.between(durable, end);
+                let kept = self.dice.between(node.disk.durable, node.disk.end());
                 node.disk.cut(kept);
+                node.lost = self.counting == Counting::WhenAppended;
                 self.counts.count("power loss");
             }
             Fault::Wipe => {
                 node.disk.wipe();
+                node.lost = true;
                 self.counts.count("wiped disk");
             }
         }
-        node.lost = match fault {
-            Fault::Process => false,
-            Fault::Power => node.lost || self.counting == Counting::WhenAppended,
-            Fault::Wipe => true,
-        };
         node.stop();
-        // Sometimes all at once.
-        if fault != Fault::Wipe && (fault == Fault::Process || self.counting == Counting::WhenSynced) {
-            let others: Vec<_> =
-                (0..self.nodes.len()).filter(|&at| self.nodes[at].partition.is_some()).collect();
-            if others.len() + 1 == self.nodes.len() && self.dice.one_in(6) {
-                others.into_iter().for_each(|other| self.crash(other, fault));
-            }
-        }
     }
 
     fn start(&mut self, index: usize) {
@@ -236,8 +236,8 @@ impl World {
     fn heal(&mut self) {
         for index in 0..self.nodes.len() {
             let id = self.nodes[index].id;
-            if self.controller.brokers[&id].in_controlled_shutdown && self.nodes[index].partition.is_some() {
-                self.crash(index, Fault::Process);
+            if self.controller.brokers[&id].in_controlled_shutdown {
+                self.stop(index, Fault::Process);
             }
             if self.nodes[index].partition.is_none() {
                 self.start(index);
@@ -310,7 +310,7 @@ fn whatever_happens_committed_records_stay_and_replicas_converge() {
     }
 }
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 400;
 const STEPS: usize = 2500;
 
 /// What has to happen somewhere, or the test shows nothing.
@@ -318,6 +318,7 @@ const HAPPENINGS: &[&str] = &[
     "acknowledged",
     "controlled shutdown",
     "crash",
+    "crash of all",
     "divergence",
     "elected",
     "elected from the ELR",

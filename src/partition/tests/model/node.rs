@@ -184,10 +184,11 @@ impl World {
         let node = &mut self.nodes[index];
         node.disk.log_start = after.log_start.offset().0;
         let (from, to) = (before.high_watermark.offset().0, after.high_watermark.offset().0);
-        self.oracle.showed(node.id, from, to, &node.disk);
+        let epoch = advance.leader_epoch.0;
+        self.oracle.showed(node.id, epoch, from..to, &node.disk);
         for end in node.waiting.release(&after) {
             self.counts.count("acknowledged");
-            self.oracle.acknowledged(end - 1, node.disk.record(end - 1).unwrap());
+            self.oracle.acknowledged(end - 1, node.disk.record(end - 1).unwrap(), epoch);
         }
         if advance.under_min_isr {
             node.waiting.take_position(Position::HighWatermark);

@@ -10,23 +10,23 @@ pub(super) struct Oracle {
     leaders: BTreeMap<i32, BrokerId>,
     /// What leaders wrote, by epoch and offset.
     written: BTreeMap<(i32, i64), u64>,
-    /// What any replica ever showed below its high watermark.
-    committed: BTreeMap<i64, Record>,
-    /// What producers were told is safe.
-    acknowledged: BTreeMap<i64, Record>,
+    /// What any replica ever showed below its high watermark, and the first leader epoch in which one did.
+    committed: BTreeMap<i64, (Record, i32)>,
+    /// What producers were told is safe, and in which epoch.
+    acknowledged: BTreeMap<i64, (Record, i32)>,
     /// Up to where records were deleted on purpose.
     deleted: i64,
 }
 
 impl Oracle {
-    /// A new leader has everything that was committed.
+    /// A leader has everything that was committed before its epoch; it may hear late that it was elected.
     pub(super) fn elected(&mut self, id: BrokerId, epoch: i32, disk: &Disk) {
         let before = self.leaders.insert(epoch, id);
         assert!(before.is_none(), "epoch {epoch} has the leaders {before:?} and {id}");
         let from = self.deleted.max(disk.base);
         assert!(disk.base <= self.deleted, "leader {id} of epoch {epoch} begins at {} only", disk.base);
         for known in [&self.committed, &self.acknowledged] {
-            for (&offset, record) in known.range(from..) {
+            for (&offset, (record, _)) in known.range(from..).filter(|(_, (_, first))| *first < epoch) {
                 let has = disk.record(offset);
                 assert_eq!(has, Some(*record), "offset {offset} at leader {id} of epoch {epoch}");
             }
@@ -46,17 +46,19 @@ impl Oracle {
     }
 
     /// What is below a high watermark is the same everywhere, for ever.
-    pub(super) fn showed(&mut self, id: BrokerId, from: i64, to: i64, disk: &Disk) {
-        for offset in from.max(disk.base)..to {
+    pub(super) fn showed(&mut self, id: BrokerId, epoch: i32, offsets: std::ops::Range<i64>, disk: &Disk) {
+        for offset in offsets.start.max(disk.base)..offsets.end {
             let record = disk.record(offset).expect("a high watermark lies within the log");
-            let known = *self.committed.entry(offset).or_insert(record);
-            assert_eq!(known, record, "offset {offset}, shown by {id}");
+            let (known, first) = self.committed.entry(offset).or_insert((record, epoch));
+            assert_eq!(*known, record, "offset {offset}, shown by {id}");
+            *first = epoch.min(*first);
         }
     }
 
-    pub(super) fn acknowledged(&mut self, offset: i64, record: Record) {
-        assert_eq!(self.committed.get(&offset), Some(&record), "acknowledged at {offset}, not committed");
-        self.acknowledged.insert(offset, record);
+    pub(super) fn acknowledged(&mut self, offset: i64, record: Record, epoch: i32) {
+        let committed = self.committed.get(&offset).map(|(record, _)| *record);
+        assert_eq!(committed, Some(record), "acknowledged at {offset}, not committed");
+        self.acknowledged.insert(offset, (record, epoch));
     }
 
     pub(super) fn deleted(&mut self, to: i64) {
