@@ -157,11 +157,16 @@ impl Partition {
         let Role::Follower(following) = &self.role else { return None };
         let counted_end = self.positions.counted_end.offset();
         let all_counted = counted_end == self.positions.log_end.offset();
-        let at_rest = all_counted && self.truncating.is_none() && !following.fenced;
+        let at_rest =
+            (all_counted || super::mutant("fetch-log-end")) && self.truncating.is_none() && !following.fenced;
         at_rest.then(|| FollowerFetch {
             leader: following.leader,
             leader_epoch: self.leader_epoch(),
-            fetch_offset: counted_end,
+            fetch_offset: if super::mutant("fetch-log-end") {
+                self.positions.log_end.offset()
+            } else {
+                counted_end
+            },
             last_fetched_epoch: self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch),
             log_start: self.positions.log_start,
         })
@@ -179,6 +184,10 @@ impl Partition {
     ) -> Result<Replication, BadAnswer> {
         if !self.awaits(request) {
             return Ok(Replication::Nothing);
+        }
+        if super::mutant("hw-of-diverging") && answer.diverging.is_some() {
+            let to = answer.high_watermark.offset().min(self.positions.counted_end.offset());
+            self.positions.high_watermark = self.positions.high_watermark.max(HighWatermark(to));
         }
         match answer.diverging {
             Some(end) => self.truncate_where_parted(request, end, answer.log_start),
@@ -251,6 +260,9 @@ impl Partition {
 
     fn awaits(&self, request: &FollowerFetch) -> bool {
         let present = self.next_fetch();
+        if super::mutant("stale-answers") {
+            return present.is_some_and(|p| p.fetch_offset == request.fetch_offset);
+        }
         present.is_some_and(|present| FollowerFetch { log_start: request.log_start, ..present } == *request)
     }
 
@@ -294,6 +306,10 @@ impl Partition {
     /// What the leader has said is committed, as far as it counts here.
     pub(super) fn committed_here(&self) -> Option<Offset> {
         let Role::Follower(following) = &self.role else { return None };
-        Some(following.leader_high_watermark.offset().min(self.positions.counted_end.offset()))
+        Some(if super::mutant("hw-clip") {
+            following.leader_high_watermark.offset().min(self.positions.log_end.offset())
+        } else {
+            following.leader_high_watermark.offset().min(self.positions.counted_end.offset())
+        })
     }
 }

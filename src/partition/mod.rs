@@ -450,5 +450,9 @@ impl Partition {
     }
 }
 
+fn mutant(name: &str) -> bool {
+    std::env::var("OTTLA_MUTANT").as_deref() == Ok(name)
+}
+
 #[cfg(test)]
 mod tests;

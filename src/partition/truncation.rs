@@ -57,7 +57,9 @@ impl Partition {
                     "cut to {end} instead of {to}: {before:?}"
                 );
                 // Even where the log is no shorter (KAFKA-10706).
-                self.epochs.truncate_from_end(end);
+                if !super::mutant("epoch-stays") || end < before.log_end.offset() {
+                    self.epochs.truncate_from_end(end);
+                }
                 self.positions = before.cut_at(end);
             }
             Truncation::StartAt(start) => {

@@ -233,6 +233,7 @@ impl World {
                 node.asking = false;
             }
             Applied::Elected { advance, .. } => {
+                eprintln!("epochs {:?}", partition.epochs());
                 let epoch = registration.leader_epoch;
                 node.asking = false;
                 self.oracle.elected(node.id, epoch.0, &node.disk);
@@ -382,12 +383,14 @@ impl World {
         let taken = FetchAnswer { diverging, high_watermark, log_start, batches: &headers };
         let partition = node.partition.as_mut().unwrap();
         let decision = partition.fetch_answered(fetch, &taken).unwrap();
+        if diverging.is_some() { eprintln!("{} {fetch:?} {diverging:?} -> {decision:?} epochs {:?}", node.id, partition.epochs()); }
         let Replication::Append { batches } = decision else { return self.note(decision) };
         for (header, record) in headers.iter().zip(&answer.records).take(batches) {
             assert_eq!(header.base_offset.0, node.disk.end());
             self.oracle.replicated(header.base_offset.0, *record);
             node.disk.log.push(*record);
         }
+        if batches > 0 { eprintln!("REPLICATED {} to {} from {} in {}", node.id, node.disk.end(), fetch.leader, fetch.leader_epoch); }
         let advance = partition.replicated(&taken, batches);
         self.settle(index, advance);
     }
@@ -395,6 +398,7 @@ impl World {
     fn note(&mut self, decision: Replication) {
         if let Replication::Truncate { truncation, below_high_watermark } = decision {
             assert!(!below_high_watermark, "committed records are cut: {truncation:?}");
+            eprintln!("TRUNCATE {truncation:?}");
             self.counts.count("divergence");
         }
     }

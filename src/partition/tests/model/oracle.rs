@@ -21,6 +21,7 @@ pub(super) struct Oracle {
 impl Oracle {
     /// A leader has everything that was committed before its epoch; it may hear late that it was elected.
     pub(super) fn elected(&mut self, id: BrokerId, epoch: i32, disk: &Disk) {
+        eprintln!("ELECTED {id} epoch {epoch} end {}", disk.end());
         let before = self.leaders.insert(epoch, id);
         assert!(before.is_none(), "epoch {epoch} has the leaders {before:?} and {id}");
         let from = self.deleted.max(disk.base);
@@ -36,6 +37,7 @@ impl Oracle {
     /// An epoch and an offset mean one record.
     pub(super) fn wrote(&mut self, id: BrokerId, offset: i64, record: Record) {
         assert_eq!(self.leaders.get(&record.epoch), Some(&id), "{id} does not lead epoch {}", record.epoch);
+        eprintln!("WROTE {id} at {offset} epoch {}", record.epoch);
         let before = self.written.insert((record.epoch, offset), record.id);
         assert!(before.is_none(), "two records at {offset} in epoch {}", record.epoch);
     }
@@ -47,6 +49,7 @@ impl Oracle {
 
     /// What is below a high watermark is the same everywhere, for ever.
     pub(super) fn showed(&mut self, id: BrokerId, epoch: i32, offsets: std::ops::Range<i64>, disk: &Disk) {
+        if !offsets.is_empty() { eprintln!("SHOWED {id} {offsets:?} in epoch {epoch}"); }
         for offset in offsets.start.max(disk.base)..offsets.end {
             let record = disk.record(offset).expect("a high watermark lies within the log");
             let (known, first) = self.committed.entry(offset).or_insert((record, epoch));
