@@ -32,11 +32,13 @@ bless:
 
 # Coverage-guided fuzzing of one target, for a minute (needs a nightly toolchain and cargo-fuzz)
 fuzz TARGET SECONDS="60":
-    cd tests/fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} -- -max_total_time={{SECONDS}}
+    mkdir -p target/fuzz/{{TARGET}}
+    cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz/build {{TARGET}} \
+        target/fuzz/{{TARGET}} tests/fuzz/corpus/{{TARGET}} -- -max_total_time={{SECONDS}}
 
-# Unmodified clients in C, Java, Python and Node against one broker, then Kafka's tools over its files
-clients:
-    tests/clients/run
+# Unmodified clients (all, or those named) against one broker, then Kafka's tools over its files
+clients *SUITES:
+    tests/clients/run {{SUITES}}
 
 # Ottla and Apache Kafka side by side; takes the better part of an hour
 bench *OPTIONS:

@@ -18,6 +18,7 @@
 //! |---|---|---|
 //! | [`types`], [`error_code`] | numbers and their names | everything else |
 //! | [`buffers`] | memory that is used again | what it is used for |
+//! | [`config`] | what can be set, and what it may be | who asks |
 //! | [`wire`] | bytes and typed messages | partitions, logs, tasks |
 //! | [`log`] | segments, indexes, recovery over [`env::Disk`] | leadership |
 //! | [`partition`] | one replica's decisions; pure | `env`, files, tasks |

@@ -8,6 +8,10 @@ use ottla::cli::storage::StorageCommand;
 use ottla::cli::terminal::Terminal;
 use ottla::cli::{self, Connect};
 use ottla::env::tokio::TokioEnv;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// A Kafka-compatible broker in one binary, and the tools to use it.
 #[derive(Debug, Parser)]
@@ -96,7 +100,8 @@ async fn stop_signal() -> &'static str {
 
 /// Warnings and errors by default; `OTTLA_LOG=info`, or `debug` for some rooms, says more.
 fn init_log() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("OTTLA_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let given = std::env::var("OTTLA_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = given.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

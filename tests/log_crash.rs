@@ -314,7 +314,7 @@ fn the_workload_does_all_there_is_to_do() {
         }
         let bytes: Bytes = workload.batches.concat().into();
         assert_eq!(split(&bytes).count(), workload.batches.len());
-        block_on(workload.log.view().for_each_header(Offset::ZERO, |_| ())).expect("it is readable");
+        block_on(workload.log.view().for_each_header(Offset::ZERO, |_| Ok(()))).expect("it is readable");
     }
     assert!(most_segments >= 4, "{most_segments} segments are too few to have holes between");
 }

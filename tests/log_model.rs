@@ -5,7 +5,7 @@ mod support;
 use bytes::Bytes;
 use ottla::log::{Log, OpenHints, ReadLimits};
 use ottla::types::Offset;
-use ottla::wire::batch::{Batch, split};
+use ottla::wire::batch::{Batch, BatchHeader, split};
 use ottla::wire::compression::{Compression, Scratch};
 use ottla::wire::records::RecordIter;
 use proptest::prelude::*;
@@ -229,8 +229,11 @@ impl Run {
             assert_eq!(found.bytes, Bytes::from(self.model.read(next.0, limits)));
         }
         let mut headers = Vec::new();
-        block_on(view.for_each_header(Offset(from), |header| headers.push(header.base_offset.0)))
-            .expect("it is in range");
+        let visit = |header: &BatchHeader| {
+            headers.push(header.base_offset.0);
+            Ok(())
+        };
+        block_on(view.for_each_header(Offset(from), visit)).expect("it is in range");
         let after = self.model.batches.iter().filter(|batch| batch.header.last_offset().0 >= from);
         assert_eq!(headers, after.map(|batch| batch.header.base_offset.0).collect::<Vec<_>>());
         self.check_timestamps(limits.upper, timestamp);

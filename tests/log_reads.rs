@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use ottla::log::{Log, LogError, ReadError, ReadLimits, TimestampOffset};
 use ottla::types::{LeaderEpoch, Offset};
+use ottla::wire::batch::BatchHeader;
 use ottla::wire::compression::{Compression, Scratch};
 use support::batches::{Spec, stamped};
 use support::block_on;
@@ -43,7 +44,12 @@ fn a_read_returns_whole_batches_within_its_limits() {
     assert_eq!(found(&log, 25, limits(3 * BATCH, 100, true)), [20, 30, 40], "across segments");
     assert_eq!(found(&log, 25, limits(3 * BATCH - 1, 100, true)), [20, 30]);
     assert_eq!(found(&log, 29, limits(BATCH, 100, false)), [20]);
-    assert_eq!(found(&log, 29, limits(BATCH - 1, 100, false)), [0; 0], "not even one fits");
+    for max_bytes in [0, 1, 60, 61, BATCH - 1] {
+        let view = log.view();
+        let limits = limits(max_bytes, 100, false);
+        let read = block_on(view.read(Offset(29), limits, &pool())).expect("it is in range");
+        assert_eq!((read.bytes.len(), read.too_large), (0, Some(BATCH)), "not even one fits");
+    }
     for max_bytes in [0, 1, 60, 61, BATCH - 1] {
         assert_eq!(found(&log, 29, limits(max_bytes, 100, true)), [20], "{max_bytes}");
     }
@@ -279,4 +285,33 @@ fn timestamps_are_found_to_the_record() {
         assert_eq!(largest(6), Some(TimestampOffset { timestamp: 30, offset: Offset(1), leader_epoch }));
         assert_eq!(largest(0), None);
     }
+}
+
+#[test]
+fn no_header_is_believed_whose_batch_has_rotted() {
+    let (disk, log) = filled();
+    let visited = |from: i64| {
+        let mut visited = Vec::new();
+        let visit = |header: &BatchHeader| {
+            visited.push(header.base_offset.0);
+            Ok(())
+        };
+        let outcome = block_on(log.view().for_each_header(Offset(from), visit));
+        (visited, outcome.map_err(|error| error.to_string()))
+    };
+    assert_eq!(visited(55), (vec![50, 60, 70, 80, 90], Ok(())));
+    // The producer id and the last byte of the payload, of the batch at 60.
+    for position in [43, BATCH as u64 - 1] {
+        let at = 2 * BATCH as u64 + position;
+        disk.rot(file(40, "log"), at);
+        let (before, outcome) = visited(40);
+        assert_eq!(before, [40, 50]);
+        let error = outcome.expect_err("it has rotted");
+        assert!(error.contains("00000000000000000040.log") && error.contains("offset 60"), "{error}");
+        // The same bits again: it is whole.
+        disk.rot(file(40, "log"), at);
+    }
+    assert_eq!(visited(0).0.len(), 10);
+    let refused = block_on(log.view().for_each_header(Offset(0), |_| Err("of no use".to_owned())));
+    assert!(matches!(&refused, Err(ReadError::Corrupt(damage)) if damage.offset == Offset(0)), "{refused:?}");
 }

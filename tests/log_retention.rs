@@ -261,7 +261,7 @@ fn futures_can_be_sent() {
         sent(Log::open(disk, dir(), small(), hints()));
         let view = log.view();
         sent(view.read(Offset(0), all(), &pool()));
-        sent(view.for_each_header(Offset(0), |_| ()));
+        sent(view.for_each_header(Offset(0), |_| Ok(())));
         sent(view.max_timestamp(Offset(0), &mut ottla::wire::compression::Scratch::default()));
         sent(log.sync_plan().map(|plan| async move { plan.run().await }));
         sent(log.begin_roll().map(|plan| plan.run()));

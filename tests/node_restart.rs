@@ -6,7 +6,7 @@ mod node;
 
 use std::fs;
 
-use node::{TestNode, append, batch, call, config, numbered, produce_request};
+use node::{TestNode, append, batch, call, config, numbered, produce, produce_request};
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _};
 use ottla::types::Offset;
@@ -134,6 +134,145 @@ async fn damage_below_the_recovery_point_keeps_the_node_from_starting() {
     fs::write(&file, bytes).unwrap();
     let Err(error) = TestNode::try_start(config(dir.path(), &[])).await else { panic!("it started") };
     assert!(error.contains(file.to_str().unwrap()) && error.contains("offset 1"), "{error}");
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it loses files behind the broker's back")]
+async fn what_was_durable_and_is_gone_keeps_the_node_from_starting() {
+    type Loss = fn(&std::path::Path);
+    let losses: [(&str, Loss, &str); 5] = [
+        ("t-0 is missing", |dir| fs::remove_dir_all(dir).unwrap(), "t-0"),
+        (
+            "t-0 has no partition.metadata",
+            |dir| fs::remove_file(dir.join("partition.metadata")).unwrap(),
+            "t-0",
+        ),
+        (
+            "durable or committed up to offset 80",
+            |dir| {
+                for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+                    if entry.extension().is_some_and(|extension| extension == "log") {
+                        fs::remove_file(entry).unwrap();
+                    }
+                }
+            },
+            "t-0",
+        ),
+        (
+            "durable or committed up to offset 80",
+            |dir| {
+                let mut logs: Vec<_> =
+                    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+                logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+                logs.sort();
+                assert!(logs.len() > 2, "{logs:?}");
+                fs::remove_file(logs.last().unwrap()).unwrap();
+            },
+            ".log",
+        ),
+        (
+            "durable or committed up to offset 80",
+            |dir| {
+                let mut logs: Vec<_> =
+                    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+                logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+                logs.sort();
+                fs::write(logs.last().unwrap(), b"").unwrap();
+            },
+            ".log",
+        ),
+    ];
+    for cleanly in [true, false] {
+        for (reason, lose, named) in losses {
+            let dir = tempfile::tempdir().unwrap();
+            let node = TestNode::start(dir.path()).await;
+            node.create("t", 1, &[("segment.bytes", "1048576")]).await;
+            node.create("empty", 1, &[]).await;
+            let connection = node.connect().await;
+            for _ in 0..40 {
+                append(&connection, "t", batch(&[&"x".repeat(40_000), &"y".repeat(40_000)])).await;
+            }
+            // All checkpoints are written now.
+            node.shutdown().await;
+            if !cleanly {
+                TestNode::start(dir.path()).await.crash();
+            }
+            lose(&dir.path().join("t-0"));
+            // One that never had a record is no loss.
+            fs::remove_dir_all(dir.path().join("empty-0")).unwrap();
+            for _ in 0..2 {
+                let started = TestNode::try_start(config(dir.path(), &[])).await;
+                let Err(error) = started else { panic!("it started: {reason}, cleanly {cleanly}") };
+                assert!(error.contains(reason) && error.contains("offset 80"), "{error}");
+                assert!(error.contains(dir.path().to_str().unwrap()) && error.contains(named), "{error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_never_had_a_record_is_created_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    node.create("t", 2, &[]).await;
+    append(&node.connect().await, "t", batch(&["kept"])).await;
+    node.shutdown().await;
+    fs::remove_dir_all(dir.path().join("t-1")).unwrap();
+    let node = TestNode::start(dir.path()).await;
+    assert_eq!(produce(&node.connect().await, vec![("t", 1, batch(&["new"]))]).await[0].base_offset, 0);
+    assert_eq!(node.read("t").await, [(0, "kept".into())]);
+}
+
+#[tokio::test]
+async fn a_partition_in_two_directories_keeps_the_node_from_starting() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let both = format!("{},{}", one.path().display(), other.path().display());
+    let config = || config(one.path(), &[("log.dirs", &both)]);
+    let node = TestNode::try_start(config()).await.unwrap();
+    node.create("t", 1, &[]).await;
+    append(&node.connect().await, "t", batch(&["one"])).await;
+    node.shutdown().await;
+    let (there, copy) = (one.path().join("t-0"), other.path().join("t-0"));
+    let (there, copy) = if there.exists() { (there, copy) } else { (copy, there) };
+    fs::create_dir(&copy).unwrap();
+    for entry in fs::read_dir(&there).unwrap().map(|entry| entry.unwrap()) {
+        fs::copy(entry.path(), copy.join(entry.file_name())).unwrap();
+    }
+    let Err(error) = TestNode::try_start(config()).await else { panic!("it started") };
+    assert!(error.contains("partition t-0 is found in both"), "{error}");
+    assert!([there, copy.clone()].iter().all(|path| error.contains(path.to_str().unwrap())), "{error}");
+    fs::remove_dir_all(copy).unwrap();
+    assert_eq!(TestNode::try_start(config()).await.unwrap().read("t").await, [(0, "one".into())]);
+}
+
+/// Where a batch's header has its leader epoch, and the last byte of its producer id.
+const LEADER_EPOCH_AT: usize = 12;
+const PRODUCER_ID_AT: usize = 50;
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it damages a file behind the broker's back")]
+async fn who_wrote_last_is_not_learnt_from_a_header_that_has_rotted() {
+    for (position, reason) in [(PRODUCER_ID_AT, "CRC"), (LEADER_EPOCH_AT, "leader epoch")] {
+        let dir = tempfile::tempdir().unwrap();
+        let node = TestNode::start(dir.path()).await;
+        node.create("t", 1, &[]).await;
+        let connection = node.connect().await;
+        for sequence in 0..3 {
+            append(&connection, "t", numbered(&["a"], 77, sequence)).await;
+        }
+        node.shutdown().await;
+        let partition = dir.path().join("t-0");
+        // Without a snapshot, the log tells of its producers.
+        fs::remove_file(partition.join("00000000000000000003.snapshot")).unwrap();
+        let file = partition.join("00000000000000000000.log");
+        let mut bytes = fs::read(&file).unwrap();
+        let second = bytes.len() / 3;
+        bytes[second + position] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        let Err(error) = TestNode::try_start(config(dir.path(), &[])).await else { panic!("it started") };
+        assert!(error.contains(file.to_str().unwrap()) && error.contains("offset 1"), "{error}");
+        assert!(error.contains(reason), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -11,13 +11,19 @@ use std::time::Duration;
 use node::{PATIENCE, TestNode, append, batch, call, config, config_on, dated, produce, produce_request};
 use ottla::client::admin::{AlterConfig, ConfigResource, NewTopic};
 use ottla::client::config::ProducerConfig;
+use ottla::client::connection::Connection;
 use ottla::client::consumer::TopicPartition;
 use ottla::client::producer::{Producer, ProducerRecord};
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
 use ottla::types::{Offset, WallMs};
+use ottla::wire::Message as _;
 use ottla::wire::compression::Compression;
+use ottla::wire::frame::encode_request;
+use ottla::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use ottla::wire::messages::metadata::{MetadataRequest, MetadataRequestTopic};
 
@@ -136,6 +142,83 @@ async fn a_fetch_waits_for_data_and_no_longer_than_it_says() {
 }
 
 #[tokio::test]
+async fn a_fetch_waits_for_no_more_than_a_response_holds() {
+    let (_dir, node) = started(&[("fetch.max.bytes", "1000000")]).await;
+    node.create("t", 2, &[]).await;
+    let connection = node.connect().await;
+    let clock = *connection.env().clock();
+    let ask = |min_bytes, max_bytes, partition_max_bytes| {
+        let mut request = fetch(&[0, 1], 9_000);
+        (request.min_bytes, request.max_bytes) = (min_bytes, max_bytes);
+        for partition in &mut request.topics[0].partitions {
+            partition.partition_max_bytes = partition_max_bytes;
+        }
+        request
+    };
+    let record = "x".repeat(300_000);
+    for _ in 0..5 {
+        append(&connection, "t", batch(&[&record])).await;
+    }
+    // The limits of the broker, of the request, and a batch that is larger than both.
+    for (request, batches) in [
+        (ask(50_000_000, 50_000_000, 50_000_000), 3),
+        (ask(50_000_000, 700_000, 50_000_000), 2),
+        (ask(50_000_000, 1, 50_000_000), 1),
+        (ask(50_000_000, 1_000, 1), 1),
+    ] {
+        let begun = clock.now();
+        let found = sizes(&call(&connection, &request).await);
+        assert!(found[0].1 > batches * 300_000 && found[0].1 < (batches + 1) * 300_000, "{found:?}");
+        assert!(clock.now() < begun + Duration::from_secs(5), "it waits for what never comes");
+    }
+    // What fits and is not there yet is waited for.
+    let begun = clock.now();
+    let request = FetchRequest { max_wait_ms: 300, ..ask(990_000, 50_000_000, 400_000) };
+    assert!(sizes(&call(&connection, &request).await)[0].1 > 300_000);
+    assert!(clock.now() >= begun + Duration::from_millis(290), "it returned early");
+}
+
+#[tokio::test]
+async fn a_fetch_that_finds_no_memory_answers_in_time() {
+    let (_dir, node) = started(&[("message.max.bytes", "100000000")]).await;
+    node.create("t", 1, &[]).await;
+    let connection = node.connect().await;
+    let clock = *connection.env().clock();
+    append(&connection, "t", batch(&[&"x".repeat(95_000_000)])).await;
+    // Two responses, which nobody reads, leave no room for a third, although each is one batch far beyond what
+    // was asked for.
+    let request = encode_request::<FetchRequest>(12, 1, Some("holder"), &fetch(&[0], 0)).unwrap().concat();
+    let holders: Vec<_> = (0..2)
+        .map(|_| {
+            let mut holder = TcpStream::connect(node.address).unwrap();
+            holder.write_all(&request).unwrap();
+            holder.peek(&mut [0]).unwrap();
+            holder
+        })
+        .collect();
+    let begun = clock.now();
+    assert_eq!(sizes(&call(&connection, &fetch(&[0], 500)).await), [(0, 0)]);
+    let waited = clock.now().since(begun);
+    assert!(waited >= Duration::from_millis(490) && waited < Duration::from_secs(5), "{waited:?}");
+    // The requests behind it do not wait for its memory, although their answers do.
+    let deadline = clock.now() + PATIENCE;
+    let third = connection.start(&fetch(&[0], 9_000), 12, deadline).unwrap();
+    let behind = produce_request(-1, vec![("t", 0, batch(&["behind"]))]);
+    let behind = connection.start(&behind, 12, deadline).unwrap();
+    let (partition, mut consumer) = (TopicPartition::new("t", 0), node.consumer());
+    let mut end =
+        async || consumer.end_offsets(std::slice::from_ref(&partition), PATIENCE).await.unwrap()[&partition];
+    while end().await < Offset(2) {
+        assert!(clock.now() < begun + Duration::from_secs(5), "it is not appended");
+        clock.sleep(Duration::from_millis(20)).await;
+    }
+    drop(holders);
+    let found = third.wait().await.unwrap();
+    assert!(sizes(&found)[0].1 > 95_000_000, "{:?}", sizes(&found));
+    assert_eq!(behind.wait().await.unwrap().responses[0].partition_responses[0].base_offset, 1);
+}
+
+#[tokio::test]
 async fn a_fetch_session_tells_what_is_new() {
     let (_dir, node) = started(&[]).await;
     node.create("t", 2, &[]).await;
@@ -213,6 +296,82 @@ async fn each_partition_of_a_request_has_its_own_error() {
     assert!(matches!(sizes(&found)[..], [(0, 0), (1, size)] if size > 0));
 }
 
+/// What a version has no field for is left out of an error; the connection is not closed over it.
+#[tokio::test]
+async fn a_fetch_is_told_its_error_in_every_version() {
+    let (dir, node) = started(&[]).await;
+    node.create("t", 1, &[]).await;
+    append(&node.connect().await, "t", batch(&["only"])).await;
+    // The leader epoch rises with every start: from now on 0 is an old one.
+    drop(node);
+    let node = TestNode::start(dir.path()).await;
+    let connection = node.connect().await;
+    let everything = MetadataRequest { topics: None, ..MetadataRequest::default() };
+    let topic_id = call(&connection, &everything).await.topics[0].topic_id;
+    let deadline = connection.env().clock().now() + PATIENCE;
+    use ErrorCode::{
+        FencedLeaderEpoch, InvalidRequest, NotLeaderOrFollower, OffsetOutOfRange, UnknownTopicOrPartition,
+    };
+    for version in FetchRequest::VERSIONS.min..=FetchRequest::VERSIONS.max {
+        let code = async |change: &dyn Fn(&mut FetchRequest)| {
+            let mut request = fetch(&[0], 0);
+            request.topics[0].topic_id = topic_id;
+            change(&mut request);
+            let response = connection.start(&request, version, deadline).unwrap().wait().await.unwrap();
+            let partition = &response.responses[0].partitions[0];
+            let leader_is_named =
+                partition.current_leader.leader_id == 1 && response.node_endpoints.len() == 1;
+            (ErrorCode::from_code(partition.error_code).unwrap(), leader_is_named)
+        };
+        let partition = |request: &mut FetchRequest, change: &dyn Fn(&mut FetchPartition)| {
+            change(&mut request.topics[0].partitions[0]);
+        };
+        let beyond = code(&|request| partition(request, &|partition| partition.fetch_offset = 2)).await;
+        assert_eq!(beyond, (OffsetOutOfRange, false), "version {version}");
+        let unknown = code(&|request| partition(request, &|partition| partition.partition = 9)).await;
+        assert_eq!(unknown, (UnknownTopicOrPartition, false), "version {version}");
+        assert_eq!(code(&|request| request.isolation_level = 2).await.0, InvalidRequest, "version {version}");
+        if version <= 14 {
+            assert_eq!(
+                code(&|request| request.replica_id = 5).await.0,
+                NotLeaderOrFollower,
+                "version {version}"
+            );
+        }
+        if version >= 9 {
+            // KIP-951: from version 16 on the client is told whom to ask.
+            let fenced =
+                code(&|request| partition(request, &|partition| partition.current_leader_epoch = 0)).await;
+            assert_eq!(fenced, (FencedLeaderEpoch, version >= 16), "version {version}");
+        }
+    }
+    assert!(!connection.is_closed());
+}
+
+#[tokio::test]
+async fn a_refused_batch_is_answered_as_kafka_answers_it() {
+    let (_dir, node) = started(&[]).await;
+    node.create("t", 1, &[]).await;
+    node.create("compacted", 1, &[("cleanup.policy", "compact")]).await;
+    let connection = node.connect().await;
+    let mut corrupt = batch(&["corrupt"]).to_vec();
+    *corrupt.last_mut().unwrap() ^= 1;
+    let answers =
+        produce(&connection, vec![("compacted", 0, batch(&["no key"])), ("t", 0, corrupt.into())]).await;
+    let starts: Vec<_> = answers.iter().map(|answer| (answer.error_code, answer.log_start_offset)).collect();
+    use ErrorCode::{CorruptMessage, InvalidRecord, InvalidRequiredAcks, UnknownTopicOrPartition};
+    assert_eq!(starts, [(InvalidRecord.code(), 0), (CorruptMessage.code(), -1)], "where the log starts");
+    // That there is no such partition comes before acks that cannot be.
+    let request = produce_request(2, vec![("t", 0, batch(&["good"])), ("t", 9, batch(&["good"]))]);
+    let answered = call(&connection, &request).await;
+    let codes = answered.responses.iter().flat_map(|topic| &topic.partition_responses);
+    let codes: Vec<_> = codes.map(|partition| partition.error_code).collect();
+    assert_eq!(codes, [InvalidRequiredAcks.code(), UnknownTopicOrPartition.code()]);
+    let mut empty = produce_request(-1, vec![("t", 0, batch(&["good"]))]);
+    empty.topic_data[0].partition_data.clear();
+    assert!(call(&connection, &empty).await.responses.is_empty(), "a topic without partitions");
+}
+
 #[tokio::test]
 async fn acks_zero_is_silent_and_an_error_closes() {
     let (_dir, node) = started(&[]).await;
@@ -273,6 +432,49 @@ async fn a_listener_on_every_interface_is_where_the_client_has_dialled() {
     assert_eq!((brokers[0].host.as_str(), brokers[0].port), ("127.0.0.1", i32::from(node.address.port())));
     node.create("t", 1, &[]).await;
     assert!(node.read("t").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_listener_without_a_host_takes_both_kinds_of_addresses() {
+    let (_dir, node) = started(&[("listeners", "PLAINTEXT://:0,CONTROLLER://:9093")]).await;
+    assert_eq!(call(&node.connect().await, &MetadataRequest::default()).await.brokers[0].host, "127.0.0.1");
+    // Unless the machine has none.
+    if std::net::TcpListener::bind("[::1]:0").is_ok() {
+        let env = TokioEnv::new().unwrap();
+        let connection = Connection::open(&env, "::1", node.address.port(), &node.client()).await.unwrap();
+        assert_eq!(call(&connection, &MetadataRequest::default()).await.brokers[0].host, "::1");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_directory_fails_the_deletion_of_its_own_records_alone() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let both = format!("{},{}", one.path().display(), other.path().display());
+    let config =
+        config(one.path(), &[("log.dirs", &both), ("metadata.log.dir", one.path().to_str().unwrap())]);
+    let node = TestNode::try_start(config).await.unwrap();
+    node.create("t", 2, &[]).await;
+    let lies_in =
+        |dir: &tempfile::TempDir| (0..2).find(|index| dir.path().join(format!("t-{index}")).exists());
+    let (healthy, failing) = (lies_in(&one).unwrap(), lies_in(&other).unwrap());
+    let connection = node.connect().await;
+    for index in [healthy, failing, healthy, failing] {
+        assert_eq!(produce(&connection, vec![("t", index, batch(&["x"]))]).await[0].error_code, 0);
+    }
+    std::fs::remove_dir_all(other.path()).unwrap();
+    let delete = async |offset| {
+        let partition = |partition_index| DeleteRecordsPartition { partition_index, offset };
+        let partitions = vec![partition(healthy), partition(failing)];
+        let topics = vec![DeleteRecordsTopic { name: "t".to_owned(), partitions }];
+        let request = DeleteRecordsRequest { topics, timeout_ms: 5_000 };
+        let deadline = connection.env().clock().now() + PATIENCE;
+        let response = connection.start(&request, 2, deadline).unwrap().wait().await.unwrap();
+        let results = response.topics[0].partitions.iter();
+        results.map(|result| (result.error_code, result.low_watermark)).collect::<Vec<_>>()
+    };
+    let failed = ErrorCode::KafkaStorageError.code();
+    assert_eq!(delete(1).await, [(0, 1), (failed, -1)], "its checkpoint cannot be written");
+    assert_eq!(delete(2).await, [(0, 2), (failed, -1)], "it is offline");
 }
 
 #[tokio::test]

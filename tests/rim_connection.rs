@@ -14,7 +14,7 @@ use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _, Purpose};
 use ottla::node::budget::{Budget, Permit};
 use ottla::node::connection::ConnectionConfig;
-use ottla::node::context::{Operation, Resource};
+use ottla::node::context::{Operation, PermitAll, Resource};
 use ottla::node::listener::{Listener, ListenerConfig};
 use ottla::node::service::{Answer, IncomingRequest, Reply, Response, Service};
 use ottla::wire::api::ApiKey;
@@ -155,6 +155,7 @@ impl Setup {
             address: "127.0.0.1:0".parse().unwrap(),
             slots: Arc::new(Semaphore::new(self.max_connections)),
             ids: Arc::default(),
+            authorizer: Arc::new(PermitAll),
             connection: ConnectionConfig {
                 max_request_bytes: self.max_request_bytes,
                 max_idle: self.max_idle,
@@ -410,6 +411,61 @@ async fn an_exhausted_budget_delays_and_refuses_nothing() {
     assert_eq!(blocking(move || client.receive()).await, None, "beyond the whole budget");
     server.seen.lock().unwrap().held.clear();
     server.eventually("the return of all memory", |server| server.budget.available() == 3 * frame).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_announced_and_not_sent_takes_nothing_from_neighbours() {
+    let server = Setup { budget: 4 * MIB, ..Setup::default() }.start().await;
+    let clock = *server.env.clock();
+    let large = Arc::new(request(1, &vec![ECHO; 2 * MIB - 100]));
+    let ask = |id| {
+        let mut client = server.connect();
+        client.send(&request(id, &[ECHO; 2000]));
+        async move { assert_eq!(blocking(move || client.receive()).await.unwrap().0, id) }
+    };
+    // Ten peers announce five times the budget.
+    let mut silent: Vec<_> = (0..10).map(|_| server.connect()).collect();
+    silent.iter_mut().for_each(|client| client.send(&large[..1000]));
+    let begun = clock.now();
+    ask(1).await;
+    assert!(clock.now() < begun + Duration::from_secs(2));
+    assert!(server.budget.available() > 4 * MIB - 3000, "{:?}", server.budget);
+    // Two of them hold it all, and stop.
+    for client in &mut silent[..2] {
+        client.send(&large[1000..100_000]);
+    }
+    server.eventually("their permits", |server| server.budget.available() < 1000).await;
+    ask(2).await;
+    let waited = clock.now().since(begun);
+    assert!(waited > Duration::from_secs(4) && waited < Duration::from_secs(9), "{waited:?}");
+    // Nobody wants what is left: the others may take their time.
+    let mut patient = silent.pop().unwrap();
+    let rest = Arc::clone(&large);
+    let answer = blocking(move || {
+        patient.send(&rest[1000..]);
+        patient.receive()
+    });
+    assert_eq!(answer.await.unwrap().0, 1);
+    drop(silent);
+    server.eventually("the return of all memory", |server| server.budget.available() == 4 * MIB).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_large_requests_at_once_are_all_served() {
+    let server = Setup { budget: 4 * MIB, ..Setup::default() }.start().await;
+    let large = Arc::new(request(1, &vec![ECHO; 2 * MIB - 100]));
+    let answers: Vec<_> = (0..12)
+        .map(|_| {
+            let (mut client, large) = (server.connect(), Arc::clone(&large));
+            blocking(move || {
+                large.chunks(50_000).for_each(|part| client.send(part));
+                client.receive().unwrap().1.len()
+            })
+        })
+        .collect();
+    for answer in answers {
+        assert_eq!(answer.await, 2 * MIB - 100);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! The glue: a simulated broker is the crate's own node, started as the binary starts it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -23,17 +24,21 @@ const DATA: &str = "/data";
 
 /// Plays a plan with real brokers and real clients.
 pub fn play(plan: &Plan, keep: Keep) -> Report {
-    run::run(plan, keep, Broker, Clients)
+    let configs = Arc::new(plan.scenario.cluster.broker.clone());
+    run::run(plan, keep, Broker { configs }, Clients)
 }
 
 /// A broker's process.
 #[derive(Clone)]
-pub struct Broker;
+pub struct Broker {
+    /// What the scenario configures, by Kafka's names.
+    pub configs: Arc<BTreeMap<String, String>>,
+}
 
 impl Program for Broker {
     /// Formats its disk if nobody has yet, serves, and stops when asked; ends when the node cannot go on.
     async fn run(&self, env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
-        let config = config(&env);
+        let config = config(&env, &self.configs);
         if !node::is_formatted(&env, &config).await.map_err(|error| error.to_string())? {
             let cluster_id = random_id(&env).to_string();
             node::format(&env, &config, &cluster_id).await.map_err(|error| error.to_string())?;
@@ -56,10 +61,11 @@ impl Program for Broker {
     }
 }
 
-fn config(env: &SimEnv) -> ServerConfig {
+fn config(env: &SimEnv, configs: &BTreeMap<String, String>) -> ServerConfig {
     let address = format!("{}:{BROKER_PORT}", crate::net::Net::address_of(env.life().node));
     let mut texts = single_broker(&address, CONTROLLER_PORT, DATA);
     texts.insert("node.id".to_owned(), env.life().node.0.to_string());
+    texts.extend(configs.clone());
     let (config, _warnings) = ServerConfig::parse(texts).expect("the configuration is right");
     config
 }

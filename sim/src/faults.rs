@@ -106,7 +106,8 @@ pub enum Fault {
     Stop { node: NodeId, down_ms: u64 },
     /// See [`FaultKind::Pause`].
     Pause { node: NodeId, for_ms: u64 },
-    /// One of the disk's faults, at a rate in parts per million where there is one.
+    /// One of the disk's faults, at a rate in parts per million where there is one; a slow disk is slower by
+    /// this factor.
     Disk { node: NodeId, kind: FaultKind, rate: u32, for_ms: u64 },
     /// See [`FaultKind::Cut`] and [`FaultKind::CutOneWay`]: the way back is open unless `both`.
     Cut { from: NodeId, to: NodeId, both: bool, for_ms: u64 },
@@ -145,6 +146,9 @@ impl fmt::Display for Fault {
             }
             Self::Stop { node, down_ms } => write!(f, "{kind} of {node}, back after {down_ms} ms"),
             Self::Pause { node, for_ms } => write!(f, "{kind} of {node} for {for_ms} ms"),
+            Self::Disk { node, kind: FaultKind::SlowDisk, rate, for_ms } => {
+                write!(f, "{kind} on {node}, {rate} times slower, for {for_ms} ms")
+            }
             Self::Disk { node, rate: 0, for_ms, .. } => write!(f, "{kind} on {node} for {for_ms} ms"),
             Self::Disk { node, rate, for_ms, .. } => {
                 write!(f, "{kind} on {node}, {rate} in a million, for {for_ms} ms")
@@ -238,9 +242,12 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, profile: &Profile) -> Fault {
             Fault::Disk { node, kind, rate, for_ms }
         }
         FaultKind::BitRot => Fault::Disk { node, kind, rate: 100_000, for_ms },
-        FaultKind::DiskFull | FaultKind::SlowDisk | FaultKind::LyingSync => {
-            Fault::Disk { node, kind, rate: 0, for_ms }
+        FaultKind::SlowDisk => {
+            // A sync takes some milliseconds, or about as long as a client has patience.
+            let rate = if dice.one_in(3) { 1_000 } else { 20 };
+            Fault::Disk { node, kind, rate, for_ms }
         }
+        FaultKind::DiskFull | FaultKind::LyingSync => Fault::Disk { node, kind, rate: 0, for_ms },
         FaultKind::Cut => Fault::Cut { from: node, to: client, both: true, for_ms },
         FaultKind::CutOneWay => {
             let (from, to) = if dice.coin() { (node, client) } else { (client, node) };

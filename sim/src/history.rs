@@ -1,8 +1,10 @@
 //! What the clients did and saw: the oracles' evidence.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ottla::types::Uuid;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::fingerprint;
@@ -112,6 +114,42 @@ pub enum What {
         /// The consumer's words.
         detail: String,
     },
+    /// It sent a batch that may be out of its place, or damaged, and was answered.
+    Answered {
+        /// To which partition.
+        key: Key,
+        /// What was special about the batch.
+        case: String,
+        /// The error code that is due.
+        expected: i16,
+        /// The offset that is due, if one is.
+        expected_offset: Option<i64>,
+        /// The error code of the answer.
+        code: i16,
+        /// The offset of the answer.
+        offset: i64,
+    },
+    /// It was told a topic's id.
+    Named {
+        /// The number of the topic.
+        topic: u32,
+        /// The id.
+        id: u128,
+    },
+    /// It asked for the records before an offset to be deleted.
+    Deleting {
+        /// Of which partition.
+        key: Key,
+        /// Before which offset; `None`: everything that is committed.
+        before: Option<i64>,
+    },
+    /// It was told where a log starts: by the answer to DeleteRecords, or to ListOffsets.
+    LogStart {
+        /// Of which partition.
+        key: Key,
+        /// Where.
+        offset: i64,
+    },
     /// The last reader of a partition, which began at its log start after everything had healed, has got
     /// everything up to its end.
     Drained {
@@ -119,6 +157,24 @@ pub enum What {
         key: Key,
         /// Its end.
         end: i64,
+    },
+    /// Offsets and timestamps of all records that the last reader got, in order.
+    Dated {
+        /// From which partition.
+        key: Key,
+        /// Offsets and timestamps, in milliseconds.
+        records: Vec<(i64, i64)>,
+    },
+    /// The last reader asked for the first record of a timestamp or a later one; or for that of the greatest.
+    Looked {
+        /// In which partition.
+        key: Key,
+        /// Which timestamp, in milliseconds; `None`: the greatest.
+        timestamp: Option<i64>,
+        /// The offset and the timestamp that it was told.
+        found: Option<(i64, i64)>,
+        /// The log start afterwards.
+        log_start: i64,
     },
 }
 
@@ -131,6 +187,19 @@ pub struct ClientEvent {
     pub client: u32,
     /// What.
     pub what: What,
+}
+
+/// How much the clients of a run have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Records acknowledged to producers.
+    pub acked: u64,
+    /// Records that consumers got.
+    pub read: u64,
+    /// Offsets below the logs' starts in the end.
+    pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
 }
 
 impl fmt::Display for What {
@@ -154,7 +223,22 @@ impl fmt::Display for What {
             Self::PositionLost { key, offset, detail } => {
                 write!(f, "position {offset} of {key} is lost: {detail}")
             }
+            Self::Answered { key, case, expected, code, offset, .. } => {
+                write!(f, "{case} to {key}: answered with {code} and offset {offset}, {expected} was due")
+            }
+            Self::Named { topic, id } => write!(f, "topic-{topic} is {}", Uuid(*id)),
+            Self::Deleting { key, before: Some(before) } => write!(f, "deletes {key} before {before}"),
+            Self::Deleting { key, before: None } => write!(f, "deletes all of {key}"),
+            Self::LogStart { key, offset } => write!(f, "hears that {key} starts at {offset}"),
             Self::Drained { key, end } => write!(f, "drained {key} up to {end}"),
+            Self::Dated { key, records } => {
+                write!(f, "{} timestamps of {key}:", records.len())?;
+                records.iter().try_for_each(|(offset, timestamp)| write!(f, " {offset}={timestamp}"))
+            }
+            Self::Looked { key, timestamp, found, log_start } => {
+                let wanted = timestamp.map_or_else(|| "the greatest time".to_owned(), |ms| ms.to_string());
+                write!(f, "looked for {wanted} in {key} from {log_start} on: {found:?}")
+            }
         }
     }
 }
@@ -196,17 +280,23 @@ impl History {
         std::mem::take(&mut self.events())
     }
 
-    /// How many records were acknowledged to producers that asked for it, and how many consumers got.
-    pub fn tally(events: &[ClientEvent]) -> (u64, u64) {
-        let (mut acked, mut read) = (0, 0);
+    /// How much was done.
+    pub fn tally(events: &[ClientEvent]) -> Tally {
+        let mut tally = Tally::default();
+        let mut starts: BTreeMap<Key, i64> = BTreeMap::new();
         for event in events {
             match &event.what {
-                What::Acked { .. } => acked += 1,
-                What::Polled { records, .. } => read += records.len() as u64,
+                What::Acked { .. } => tally.acked += 1,
+                What::Polled { records, .. } => tally.read += records.len() as u64,
+                What::Answered { .. } => tally.answered += 1,
+                What::LogStart { key, offset } => {
+                    starts.insert(*key, *offset);
+                }
                 _ => {}
             }
         }
-        (acked, read)
+        tally.deleted = starts.values().map(|start| (*start).max(0) as u64).sum();
+        tally
     }
 
     fn events(&self) -> MutexGuard<'_, Vec<ClientEvent>> {

@@ -20,7 +20,8 @@
 //! | [`faults`], [`nemesis`] | which faults come, and how they are done |
 //! | [`cluster`], [`workload`] | the glue to the real thing: a broker's process, clients' work |
 //! | [`history`], [`oracles`], [`guarantee`] | what was seen, what must hold, and under which faults |
-//! | [`scenario`], [`run`], [`sweep`], [`shrink`], [`failure`], [`golden`], [`mutant`], [`cli`] | claims, tested |
+//! | [`scenario`], [`swarm`], [`run`], [`sweep`], [`golden`], [`cli`] | claims, tested |
+//! | [`failure`], [`shrink`], [`regression`], [`mutant`] | what failed, and what has to |
 //! | [`trace`], [`digest`], [`dice`] | what happened, its hash, and what decided |
 //!
 //! # Determinism
@@ -61,9 +62,11 @@ pub mod nemesis;
 pub mod net;
 pub mod oracles;
 pub mod process;
+pub mod regression;
 pub mod run;
 pub mod scenario;
 pub mod shrink;
+pub mod swarm;
 pub mod sweep;
 pub mod trace;
 pub mod workload;

@@ -174,7 +174,7 @@ fn set_disk_fault(faults: &mut DiskFaults, kind: FaultKind, on: Option<(u32, u64
         FaultKind::ReadError => faults.read_error = rate,
         FaultKind::BitRot => faults.rot = rate,
         FaultKind::LyingSync => faults.lying_sync = on.is_some(),
-        FaultKind::SlowDisk => faults.slowness = if on.is_some() { 20 } else { 1 },
+        FaultKind::SlowDisk => faults.slowness = u64::from(rate).max(1),
         FaultKind::DiskFull => faults.capacity = on.map(|(_, room)| room),
         _ => unreachable!("{} is no fault of a disk", kind.label()),
     }

@@ -14,11 +14,12 @@ use tokio::sync::Notify;
 
 use crate::engine::{Limits, NodeId, Stop};
 use crate::faults::Schedule;
-use crate::history::{ClientEvent, History};
+use crate::history::{ClientEvent, History, Tally};
 use crate::nemesis::{Fired, Nemesis};
 use crate::oracles::{self, Class, Evidence};
 use crate::process::{Processes, Program};
 use crate::scenario::{Expect, Scenario};
+use crate::swarm;
 use crate::trace::{Keep, TraceEvent};
 use crate::world::{World, simulate};
 
@@ -27,7 +28,7 @@ const MS: u64 = 1_000_000;
 /// Everything that decides what happens in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The claim under test.
+    /// The claim under test, with everything drawn that it leaves to the seed.
     pub scenario: Scenario,
     /// The seed.
     pub seed: u64,
@@ -38,7 +39,9 @@ pub struct Plan {
 impl Plan {
     /// The plan that a seed draws.
     pub fn draw(scenario: &Scenario, seed: u64) -> Self {
-        Self { scenario: scenario.clone(), seed, schedule: Schedule::draw(seed, &scenario.profile()) }
+        let scenario = swarm::settle(scenario, seed);
+        let schedule = Schedule::draw(seed, &scenario.profile());
+        Self { scenario, seed, schedule }
     }
 }
 
@@ -156,6 +159,10 @@ pub struct Report {
     pub acked: u64,
     /// Records that consumers got.
     pub read: u64,
+    /// Offsets that lay below the logs' starts in the end.
+    pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
     /// Processes started.
     pub starts: u64,
     /// What the trace kept.
@@ -211,7 +218,7 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
     let actors = held.lock().expect("nobody else holds it").take().expect("the simulation has begun");
     let ran = actors.ran();
     let now = world.engine().now_ns();
-    let (acked, read) = History::tally(&ran.events);
+    let Tally { acked, read, deleted, answered } = History::tally(&ran.events);
     let evidence = Evidence {
         events: ran.events,
         observed: world.take_observed(),
@@ -219,6 +226,8 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         faults: ran.fired.injected.keys().copied().collect(),
         keys: scenario.keys(),
         idempotent: scenario.workload.idempotent,
+        retention: scenario.retention(),
+        record_bytes: u64::from(scenario.workload.record_bytes),
         healed_ns: ran.healed_ns,
         deadline_ns: ran.deadline_ns,
     };
@@ -233,6 +242,8 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         fired: ran.fired,
         acked,
         read,
+        deleted,
+        answered,
         starts: ran.starts,
         trace: world.engine().take_events(),
     }

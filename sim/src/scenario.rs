@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ottla::config::broker_keys::broker_key;
+use ottla::config::topic_keys::topic_key;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::NodeId;
@@ -53,15 +55,20 @@ pub enum Expect {
 pub struct Cluster {
     /// How many topics.
     pub topics: u32,
-    /// How many partitions each.
+    /// How many partitions each; about so many where the seed draws the rest.
     pub partitions: i32,
-    /// `segment.bytes`: small, so that segments roll.
-    pub segment_bytes: u32,
+    /// Topic configs, by Kafka's names.
+    pub topic: BTreeMap<String, String>,
+    /// Broker configs, by Kafka's names.
+    pub broker: BTreeMap<String, String>,
+    /// Whether each seed draws what is not set here: see [`crate::swarm`].
+    pub swarm: bool,
 }
 
 impl Default for Cluster {
     fn default() -> Self {
-        Self { topics: 1, partitions: 2, segment_bytes: 1 << 20 }
+        let (topic, broker) = (BTreeMap::new(), BTreeMap::new());
+        Self { topics: 1, partitions: 2, topic, broker, swarm: true }
     }
 }
 
@@ -95,12 +102,30 @@ pub struct Workload {
     pub record_bytes: u32,
     /// Whether producers are idempotent: then nothing may appear twice.
     pub idempotent: bool,
+    /// The mean time between two DeleteRecords; none come if it is 0.
+    pub delete_records_every_ms: u64,
 }
 
 impl Default for Workload {
     fn default() -> Self {
-        Self { producers: 2, consumers: 1, send_every_ms: 50, record_bytes: 1_000, idempotent: true }
+        Self {
+            producers: 2,
+            consumers: 1,
+            send_every_ms: 100,
+            record_bytes: 800,
+            idempotent: true,
+            delete_records_every_ms: 0,
+        }
     }
+}
+
+/// What retention must leave. Nothing is given up without one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// So many bytes of each partition.
+    pub bytes: Option<u64>,
+    /// What is not older than so many milliseconds.
+    pub ms: Option<u64>,
 }
 
 /// What goes wrong.
@@ -174,7 +199,8 @@ impl Scenario {
         files.iter().map(|file| Self::load(file)).collect()
     }
 
-    fn check(&self) -> Result<(), String> {
+    /// That it can be run, and that its claim fits its row.
+    pub(crate) fn check(&self) -> Result<(), String> {
         let positive = [
             ("cluster.topics", u64::from(self.cluster.topics)),
             ("cluster.partitions", u64::try_from(self.cluster.partitions).unwrap_or(0)),
@@ -190,6 +216,7 @@ impl Scenario {
         if self.workload.producers + self.workload.consumers > 100 {
             return Err("at most 100 clients".to_owned());
         }
+        self.check_configs()?;
         if self.workload.idempotent && self.row.acks != Acks::All {
             return Err("idempotent producers need acks \"all\"".to_owned());
         }
@@ -210,6 +237,41 @@ impl Scenario {
         }
     }
 
+    /// A topic that cannot be created would be asked for until patience ends.
+    fn check_configs(&self) -> Result<(), String> {
+        for (name, value) in &self.cluster.topic {
+            let key = topic_key(name).ok_or_else(|| format!("{name} is no topic config"))?;
+            key.parse(value).map_err(|error| error.to_string())?;
+        }
+        for (name, value) in &self.cluster.broker {
+            let key = broker_key(name).ok_or_else(|| format!("{name} is no broker config"))?;
+            key.parse(value).map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// A topic config that is a number and set.
+    fn topic_number(&self, name: &str) -> Option<i64> {
+        self.cluster.topic.get(name).and_then(|text| text.parse().ok())
+    }
+
+    /// What retention is to leave, if the scenario asks for retention.
+    pub fn retention(&self) -> Retention {
+        let limit = |name| self.topic_number(name).and_then(|limit| u64::try_from(limit).ok());
+        Retention { bytes: limit("retention.bytes"), ms: limit("retention.ms") }
+    }
+
+    /// Whether logs are to lose their beginnings, on purpose.
+    pub fn deletes(&self) -> bool {
+        self.workload.delete_records_every_ms > 0 || self.retention() != Retention::default()
+    }
+
+    /// Whether somebody sends batches that no producer would. Where records go, so does what the broker knows
+    /// of their producers: there nobody can say how such batches are to be answered.
+    pub fn insists(&self) -> bool {
+        self.expect == Expect::Pass && !self.deletes()
+    }
+
     /// The kinds of faults that can come.
     pub fn fault_kinds(&self) -> BTreeSet<FaultKind> {
         self.faults.weights.iter().filter(|(_, weight)| **weight > 0).map(|(kind, _)| *kind).collect()
@@ -228,6 +290,16 @@ impl Scenario {
     /// The consumers' nodes.
     pub fn consumers(&self) -> Vec<NodeId> {
         (0..self.workload.consumers).map(|n| NodeId(100 + self.workload.producers + n)).collect()
+    }
+
+    /// The node of whoever sends what no producer would.
+    pub fn pedant(&self) -> NodeId {
+        NodeId(97)
+    }
+
+    /// The node of whoever deletes records.
+    pub fn deleter(&self) -> NodeId {
+        NodeId(98)
     }
 
     /// The node of whoever creates the topics, and reads everything when all is over.
@@ -286,6 +358,10 @@ mod tests {
         let fault = error(&format!("{HEAD}\n[faults.weights]\nearthquake = 1"));
         assert!(fault.contains("unknown variant `earthquake`"), "{fault}");
         assert!(error(&format!("{HEAD}\n[time]\nbusy-ms = 0")).contains("time.busy-ms must be positive"));
+        let config = |line: &str| error(&format!("{HEAD}\n[cluster]\n{line}"));
+        assert!(config("topic = { \"segment.byte\" = \"1\" }").contains("segment.byte is no topic config"));
+        assert!(config("topic = { \"retention.ms\" = \"soon\" }").contains("retention.ms"));
+        assert!(config("broker = { \"log.dir\" = \"/\", x = \"1\" }").contains("x is no broker config"));
     }
 
     #[test]

@@ -49,7 +49,7 @@ fn fewer_faults(mut best: Plan, fails: &impl Fn(&Plan) -> bool, told: &mut impl 
 }
 
 /// What else can be made smaller; each is done as often as the failure stays.
-const CHANGES: [fn(&mut Plan); 5] = [
+const CHANGES: [fn(&mut Plan); 8] = [
     |plan| plan.scenario.workload.producers = (plan.scenario.workload.producers - 1).max(1),
     |plan| plan.scenario.workload.consumers = (plan.scenario.workload.consumers.saturating_sub(1)).max(1),
     |plan| plan.scenario.cluster.partitions = (plan.scenario.cluster.partitions - 1).max(1),
@@ -59,6 +59,9 @@ const CHANGES: [fn(&mut Plan); 5] = [
         let time = &mut plan.scenario.time;
         time.busy_ms = (time.busy_ms * 3 / 4).max(last + 1_000).min(time.busy_ms);
     },
+    |plan| plan.scenario.workload.delete_records_every_ms = 0,
+    |plan| plan.scenario.cluster.broker.clear(),
+    |plan| plan.scenario.cluster.topic.clear(),
     |plan| plan.scenario.workload.send_every_ms = (plan.scenario.workload.send_every_ms * 2).min(5_000),
 ];
 

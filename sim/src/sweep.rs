@@ -12,6 +12,8 @@ use crate::scenario::{Expect, Scenario};
 
 /// In a sweep of at least so many seeds every enabled fault must have made a difference.
 const SEEDS_TO_FIRE: u64 = 1_000;
+/// In a sweep of at least so many seeds some log must have lost its beginning, where the scenario is about that.
+const SEEDS_TO_DELETE: u64 = 20;
 /// More than one seed in so many that acknowledges nothing is too much.
 const SEEDS_PER_IDLE: u64 = 100;
 
@@ -36,6 +38,10 @@ pub struct Tally {
     pub acked: u64,
     /// Records read.
     pub read: u64,
+    /// Offsets below log starts in the end.
+    pub deleted: u64,
+    /// Batches out of their place, damaged or repeated that were answered.
+    pub answered: u64,
     /// How often each kind of fault made a difference.
     pub fired: BTreeMap<FaultKind, u64>,
     /// What losses of power took.
@@ -61,6 +67,8 @@ impl Tally {
         self.events += report.events;
         self.acked += report.acked;
         self.read += report.read;
+        self.deleted += report.deleted;
+        self.answered += report.answered;
         for (kind, times) in &report.fired.effects {
             *self.fired.entry(*kind).or_default() += times;
         }
@@ -80,6 +88,12 @@ impl Tally {
             for kind in scenario.fault_kinds().into_iter().filter(never) {
                 reasons.push(format!("{} never made a difference in {} seeds", kind.label(), self.seeds));
             }
+        }
+        if scenario.insists() && self.answered < self.seeds {
+            reasons.push(format!("{} batches out of place in {} seeds", self.answered, self.seeds));
+        }
+        if scenario.deletes() && self.deleted == 0 && self.seeds >= SEEDS_TO_DELETE {
+            reasons.push(format!("no log lost its beginning in {} seeds", self.seeds));
         }
         if matches!(scenario.expect, Expect::Fail(_)) && self.failed_as_claimed == 0 && self.seeds > 0 {
             reasons.push("no seed failed, though the scenario says that some do".to_owned());
@@ -207,6 +221,8 @@ mod tests {
             fired: crate::nemesis::Fired::default(),
             acked: u64::from(plan.seed != 3),
             read: 2,
+            deleted: 0,
+            answered: 1,
             starts: 1,
             trace: Vec::new(),
         }
@@ -235,6 +251,12 @@ mod tests {
         let [pass, fail] = [scenario("\"pass\""), scenario("{ fail = [\"unseen\"] }")];
         let idle = &sweep(std::slice::from_ref(&pass), 50, 1)[0];
         assert_eq!(idle.vacuous(&pass), ["1 of 50 seeds acknowledged nothing"]);
+        let mut deletes = pass.clone();
+        deletes.workload.delete_records_every_ms = 1;
+        let kept = &sweep(std::slice::from_ref(&deletes), 20, 1)[0];
+        let mute = Tally { answered: 49, idle: 0, ..idle.clone() };
+        assert_eq!(mute.vacuous(&pass), ["49 batches out of place in 50 seeds"]);
+        assert_eq!(kept.vacuous(&deletes)[1], "no log lost its beginning in 20 seeds");
         let unfired = &sweep(std::slice::from_ref(&pass), 1_000, 2)[0];
         assert_eq!(unfired.vacuous(&pass), ["crash never made a difference in 1000 seeds"]);
         let tight = &sweep(std::slice::from_ref(&fail), 3, 1)[0];

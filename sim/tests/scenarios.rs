@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ottla_sim::cluster::play;
 use ottla_sim::golden::Golden;
+use ottla_sim::regression::Regression;
 use ottla_sim::run::{Plan, Verdict};
 use ottla_sim::scenario::{Expect, Scenario};
 use ottla_sim::trace::Keep;
@@ -51,6 +52,20 @@ fn fails_soon(scenario: &Scenario) {
         verdict == Verdict::FailedAsClaimed
     });
     assert!(failed, "{}: none of {SEEDS_TO_FAIL} seeds fails", scenario.name);
+}
+
+#[test]
+fn what_was_found_once_is_not_found_again() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/regressions");
+    let regressions = Regression::load_all(&directory).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!regressions.is_empty(), "no regression in {}", directory.display());
+    for (path, regression) in regressions {
+        let plan = regression.plan();
+        let report = play(&plan, Keep::Nothing);
+        let verdict = report.verdict(&plan.scenario.expect);
+        assert_eq!(verdict, Verdict::Passed, "{}: {:?}", path.display(), report.failure);
+        assert!(report.acked > 0 && report.read > 0, "{}: nothing happened", path.display());
+    }
 }
 
 #[test]

@@ -6,7 +6,8 @@
 //! such a producer can notice.
 //!
 //! Idempotent producers (KIP-98) are served; transactional batches are refused with INVALID_TXN_STATE, since
-//! there is no transaction coordinator yet.
+//! there is no transaction coordinator yet. The topics of the cluster itself are for its own coordinators to
+//! write to: INVALID_TOPIC_EXCEPTION, save for a client that calls itself `__admin_client`, as in Kafka.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::hosting::find_replica;
 use super::{Broker, decode, malformed, respond};
 use crate::config::topic::{MessageTimestampType, TopicCompression, TopicConfig};
 use crate::controller::image::TopicImage;
+use crate::controller::names;
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
@@ -22,7 +24,7 @@ use crate::node::metadata::Published;
 use crate::node::replica::{Pending, Receipt, Replica};
 use crate::node::service::{Answer, IncomingRequest, Reply};
 use crate::partition::{Acks, AppendRefusal};
-use crate::types::{Mono, Uuid, WallMs};
+use crate::types::{LogStart, Mono, Uuid, WallMs};
 use crate::wire::batch::TimestampType;
 use crate::wire::compression::{Compression, Encoding};
 use crate::wire::messages::produce::{
@@ -36,6 +38,12 @@ const ZSTD_SINCE: i16 = 7;
 
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
+
+/// The first version that tells who leads (KIP-951).
+const LEADERS_SINCE: i16 = 10;
+
+/// Whoever calls himself so may write to the topics of the cluster itself.
+const ADMIN_CLIENT: &str = "__admin_client";
 
 /// Appends, and says what the answer waits for.
 pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) -> Reply {
@@ -87,32 +95,53 @@ async fn append_all<E: Env>(
     context: &RequestContext,
     produce: ProduceRequest,
 ) -> AppendedRequest<E> {
-    let acks = Acks::from_code(produce.acks);
-    let transactional = produce.transactional_id.is_some();
+    let checks = Checks {
+        acks: Acks::from_code(produce.acks),
+        transactional_id: produce.transactional_id.as_deref(),
+        context,
+    };
     let mut topics = Vec::with_capacity(produce.topic_data.len());
     for TopicProduceData { name, topic_id, partition_data } in produce.topic_data {
-        let topic = match context.api_version >= TOPIC_IDS_SINCE {
-            true => published.image.topic(topic_id).ok_or(ErrorCode::UnknownTopicId),
-            false => published.image.topic_named(&name).ok_or(ErrorCode::UnknownTopicOrPartition),
-        };
+        let topic = find_topic(published, context, &name, topic_id);
         let mut partitions = Vec::with_capacity(partition_data.len());
         for data in partition_data {
-            let checks = Checks { acks, transactional, context };
             let partition = match topic {
                 Ok(topic) => append_one(broker, published, topic, &checks, data).await,
                 Err(code) => refused(data.index, code, None),
             };
             partitions.push(partition);
         }
-        topics.push(AppendedTopic { name, topic_id, partitions });
+        // A topic without partitions is not answered, as in Kafka.
+        if !partitions.is_empty() {
+            topics.push(AppendedTopic { name, topic_id, partitions });
+        }
     }
     AppendedRequest { topics }
+}
+
+/// The topic that is meant. Whoever may not write to a name is not told whether there is such a topic.
+fn find_topic<'a, E: Env>(
+    published: &'a Published<E>,
+    context: &RequestContext,
+    name: &str,
+    topic_id: Uuid,
+) -> Result<&'a TopicImage, ErrorCode> {
+    let by_id = context.api_version >= TOPIC_IDS_SINCE;
+    let topic = match by_id {
+        true => Some(published.image.topic(topic_id).ok_or(ErrorCode::UnknownTopicId)?),
+        false => published.image.topic_named(name),
+    };
+    let name = topic.map_or(name, |topic| &topic.name);
+    if !context.authorize(Operation::Write, Resource::Topic(name)) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    topic.map(AsRef::as_ref).ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// What holds for the whole request.
 struct Checks<'a> {
     acks: Option<Acks>,
-    transactional: bool,
+    transactional_id: Option<&'a str>,
     context: &'a RequestContext,
 }
 
@@ -124,26 +153,37 @@ async fn append_one<E: Env>(
     data: PartitionProduceData,
 ) -> AppendedPartition<E> {
     let PartitionProduceData { index, records } = data;
-    let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
-    if !checks.context.authorize(Operation::Write, Resource::Topic(&topic.name)) {
-        return refused(index, ErrorCode::TopicAuthorizationFailed, None);
-    }
     let replica = match find_replica(published, broker.id(), Some(topic), index) {
         Ok(replica) => replica,
         Err(code) => return refused(index, code, None),
     };
+    let Some(acks) = checks.acks else { return refused(index, ErrorCode::InvalidRequiredAcks, None) };
+    if names::is_internal(&topic.name) && checks.context.client_id.as_deref() != Some(ADMIN_CLIENT) {
+        let message = format!("Cannot append to internal topic {}", topic.name);
+        return refused(index, ErrorCode::InvalidTopicException, Some(message));
+    }
     let now = broker.env.clock().wall();
     let rules = rules(&replica.config(), checks.context.api_version, now);
     let validated = broker.with_scratch(|scratch| validate(&records.unwrap_or_default(), &rules, scratch));
     let batch = match validated {
         Ok(batch) => batch,
-        Err(rejected) => return rejected_batch(index, &rejected),
+        Err(rejected) => {
+            return with_log_start(rejected_batch(index, &rejected), replica.positions().log_start);
+        }
     };
-    if checks.transactional || batch.header.is_transactional() {
-        let message = "transactions are not supported by this version of the broker".to_owned();
-        return refused(index, ErrorCode::InvalidTxnState, Some(message));
+    if batch.header.is_transactional() {
+        return refused_transaction(index, checks);
     }
     append(replica, index, &batch, acks).await
+}
+
+fn refused_transaction<E: Env>(index: i32, checks: &Checks<'_>) -> AppendedPartition<E> {
+    let permitted = |id| checks.context.authorize(Operation::Write, Resource::TransactionalId(id));
+    if !checks.transactional_id.is_some_and(permitted) {
+        return refused(index, ErrorCode::TransactionalIdAuthorizationFailed, None);
+    }
+    let message = "transactions are not supported by this version of the broker".to_owned();
+    refused(index, ErrorCode::InvalidTxnState, Some(message))
 }
 
 async fn append<E: Env>(
@@ -167,9 +207,24 @@ async fn append<E: Env>(
         Err(refusal) => {
             // Not leading is no news to the client; of the rest it should know why.
             let message = (refusal != AppendRefusal::NotLeader).then(|| refusal.to_string());
-            refused(index, refusal.error_code(), message)
+            with_log_start(refused(index, refusal.error_code(), message), replica.positions().log_start)
         }
     }
+}
+
+/// Kafka says where the log starts also for a batch that it refuses, save for what it finds out before it looks
+/// at the log.
+fn with_log_start<E: Env>(mut partition: AppendedPartition<E>, log_start: LogStart) -> AppendedPartition<E> {
+    let unsaid = [
+        ErrorCode::CorruptMessage,
+        ErrorCode::NotLeaderOrFollower,
+        ErrorCode::MessageTooLarge,
+        ErrorCode::KafkaStorageError,
+    ];
+    if !unsaid.iter().any(|code| code.code() == partition.response.error_code) {
+        partition.response.log_start_offset = log_start.offset().0;
+    }
+    partition
 }
 
 /// What the topic asks of a batch.
@@ -274,7 +329,8 @@ fn answer<E: Env>(
     for AppendedTopic { name, topic_id, partitions } in appended.topics {
         let mut partition_responses = Vec::with_capacity(partitions.len());
         for AppendedPartition { response: mut partition, .. } in partitions {
-            if partition.error_code == ErrorCode::NotLeaderOrFollower.code() {
+            let moved = partition.error_code == ErrorCode::NotLeaderOrFollower.code();
+            if moved && context.api_version >= LEADERS_SINCE {
                 name_leader(broker, published, context, &name, topic_id, &mut partition, &mut response);
             }
             partition_responses.push(partition);

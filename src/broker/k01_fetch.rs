@@ -1,9 +1,12 @@
 //! Fetch (key 1), versions 4-18, for consumers.
 //!
 //! Reads up to the high watermark, or for read_committed up to the last stable offset, and waits, up to
-//! `max_wait_ms`, until there are `min_bytes`. The first partition with records returns at least one whole
-//! batch, however large, so that every consumer gets on (KIP-74). Every batch's CRC is checked before it is
-//! sent: rotten bytes are never served; the partition answers KAFKA_STORAGE_ERROR, which consumers retry.
+//! `max_wait_ms`, until there are `min_bytes`, or as much as the limits allow. The first partition with records
+//! returns at least one whole batch, however large, so that every consumer gets on (KIP-74). Memory is taken
+//! before it is filled; where there is none in time, the answer has no records.
+//!
+//! Every batch's CRC is checked before it is sent: rotten bytes are never served; the partition answers
+//! KAFKA_STORAGE_ERROR, which consumers retry.
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
 //! (KIP-320): see [`partition`](crate::partition). A replica's Fetch is refused: this version has no followers.
@@ -21,7 +24,7 @@ use super::hosting::find_replica;
 use super::{Broker, decode, malformed};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
-use crate::log::{ReadBatches, ReadError, ReadLimits};
+use crate::log::{LogView, ReadError, ReadLimits};
 use crate::node::budget::Permit;
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
@@ -38,6 +41,12 @@ use crate::wire::messages::fetch::{
 /// The first version that identifies topics instead of naming them.
 const TOPIC_IDS_SINCE: i16 = 13;
 
+/// The first version that tells who leads (KIP-951).
+const LEADERS_SINCE: i16 = 16;
+
+/// The first version whose clients know KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR_SINCE: i16 = 6;
+
 /// The most bytes of one response, whatever the client allows, save for a single larger batch. All of it is
 /// read before the first byte is sent: were it more, the client would wait, and the memory never be warm.
 const RESPONSE_BYTES_MAX: usize = 8 << 20;
@@ -51,13 +60,10 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
     };
     drop((body, permit));
     if fetch.replica_id.max(fetch.replica_state.replica_id) >= 0 {
-        return Reply::Now(Answer::Close("a replica fetches, and this broker has no followers".to_owned()));
+        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::NotLeaderOrFollower));
     }
     let Some(isolation) = Isolation::from_code(fetch.isolation_level) else {
-        return Reply::Now(Answer::Close(format!(
-            "isolation level {} does not exist",
-            fetch.isolation_level
-        )));
+        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::InvalidRequest));
     };
     let now = broker.env.clock().now();
     let begun = broker.sessions().begin(session_request(&context, &fetch), now);
@@ -66,20 +72,20 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         Err(code) => return Reply::Now(session_error(&context, code)),
     };
     let wait = Duration::from_millis(u64::try_from(fetch.max_wait_ms).unwrap_or(0));
+    let max_bytes = usize::try_from(fetch.max_bytes).unwrap_or(0);
+    let max_bytes = max_bytes.min(broker.config.fetch_max_bytes).min(RESPONSE_BYTES_MAX);
     let fetching = Fetching {
         broker: broker.clone(),
         deadline: context.deadline(wait),
-        // What a response never holds is not waited for.
-        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX / 2),
-        max_bytes: usize::try_from(fetch.max_bytes)
-            .unwrap_or(0)
-            .min(broker.config.fetch_max_bytes)
-            .min(RESPONSE_BYTES_MAX),
+        // As in Kafka: what a response never holds is not waited for.
+        min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(max_bytes),
+        max_bytes,
         isolation,
         context,
     };
     let published = fetching.broker.metadata.current();
-    let found = fetching.read(&published, &session).await;
+    // The requests behind this one do not wait for its memory.
+    let found = fetching.read(&published, &session, None).await;
     if fetching.is_enough(&found) {
         return Reply::Now(fetching.answer(&published, session, found));
     }
@@ -101,8 +107,20 @@ struct Fetching<E: Env> {
 /// What was found in all partitions of a Fetch, in their order.
 struct Found<E: Env> {
     partitions: Vec<FoundPartition<E>>,
+    /// Bytes of records.
     bytes: usize,
+    /// The same, and the room that was left because the next batch was too large for it.
+    filled: usize,
     permit: Option<Permit>,
+    /// There are records that no memory could be had for.
+    lacks_memory: bool,
+}
+
+impl<E: Env> Found<E> {
+    fn nothing(partitions: usize) -> Self {
+        let partitions = Vec::with_capacity(partitions);
+        Self { partitions, bytes: 0, filled: 0, permit: None, lacks_memory: false }
+    }
 }
 
 struct FoundPartition<E: Env> {
@@ -118,7 +136,7 @@ impl<E: Env> Fetching<E> {
         loop {
             // The metadata may change meanwhile: partitions move, topics go.
             let published = self.broker.metadata.current();
-            let found = self.read(&published, &session).await;
+            let found = self.read(&published, &session, Some(self.deadline)).await;
             if self.is_enough(&found) || clock.now() >= self.deadline {
                 return self.answer(&published, session, found);
             }
@@ -134,15 +152,20 @@ impl<E: Env> Fetching<E> {
         let urgent = |partition: &FoundPartition<E>| {
             partition.data.error_code != 0 || partition.data.diverging_epoch.epoch >= 0
         };
-        found.bytes >= self.min_bytes || found.partitions.is_empty() || found.partitions.iter().any(urgent)
+        let has_enough = if found.lacks_memory { found.bytes > 0 } else { found.filled >= self.min_bytes };
+        has_enough || found.partitions.is_empty() || found.partitions.iter().any(urgent)
     }
 
-    /// Reads all partitions, as far as the limits go.
-    async fn read(&self, published: &Published<E>, session: &FetchContext) -> Found<E> {
-        let mut found =
-            Found { partitions: Vec::with_capacity(session.partitions.len()), bytes: 0, permit: None };
+    /// Reads all partitions, as far as the limits go. Memory is waited for until `patience`.
+    async fn read(
+        &self,
+        published: &Published<E>,
+        session: &FetchContext,
+        patience: Option<Mono>,
+    ) -> Found<E> {
+        let mut found = Found::nothing(session.partitions.len());
         for (key, position) in &session.partitions {
-            let partition = self.read_one(published, key, position, &mut found).await;
+            let partition = self.read_one(published, key, position, &mut found, patience).await;
             found.bytes += partition.data.records.as_ref().map_or(0, Bytes::len);
             found.partitions.push(partition);
         }
@@ -158,10 +181,11 @@ impl<E: Env> Fetching<E> {
         key: &FetchKey,
         position: &FetchPosition,
         found: &mut Found<E>,
+        patience: Option<Mono>,
     ) -> FoundPartition<E> {
         let replica = match self.replica(published, key) {
             Ok(replica) => replica,
-            Err(code) => return failed(key.index, code),
+            Err(code) => return self.absent(published, key, code),
         };
         let request = ReadRequest {
             current_leader_epoch: position.current_leader_epoch,
@@ -174,58 +198,70 @@ impl<E: Env> Fetching<E> {
             Ok(planned) => planned,
             Err(refusal) => {
                 let mut partition = failed(key.index, refusal.error_code());
-                partition.data.current_leader = self.leader(published, key);
+                self.redirect(published, key, &mut partition.data);
                 return partition;
             }
         };
         let mut data = planned(key.index, &plan, self.isolation);
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
-            let permit = self.take_memory(room, found).await;
-            let limits = ReadLimits { max_bytes: room, upper: plan.limit, at_least_one: found.bytes == 0 };
-            // Without memory to hold them, records wait for the next Fetch.
-            let read = match permit {
-                true => view.read(position.fetch_offset, limits, &self.broker.buffers).await,
-                false => Ok(ReadBatches { bytes: Bytes::new(), next_offset: position.fetch_offset }),
-            };
-            match read {
-                Ok(read) if !replica.epochs_match(&read.bytes) => {
+            match self.read_records(&view, position.fetch_offset, plan.limit, room, found, patience).await {
+                Ok(bytes) if !replica.epochs_match(&bytes) => {
                     tracing::error!(partition = %replica.name(), "a batch carries a leader epoch that never was");
                     return failed(key.index, ErrorCode::KafkaStorageError);
                 }
-                Ok(read) => data.records = Some(read.bytes),
+                Ok(bytes) => data.records = Some(bytes),
                 Err(error) => return read_failed(replica, key.index, &error),
             }
         }
         FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
     }
 
+    /// The replica that is meant. Whoever may not read a name is not told whether there is such a topic.
     fn replica<'a>(
         &self,
         published: &'a Published<E>,
         key: &FetchKey,
     ) -> Result<&'a Arc<Replica<E>>, ErrorCode> {
-        let (topic, unknown) = match &key.topic {
-            TopicRef::Id(id) => (published.image.topic(*id), ErrorCode::UnknownTopicId),
-            TopicRef::Name(name) => (published.image.topic_named(name), ErrorCode::UnknownTopicOrPartition),
+        let topic = match &key.topic {
+            TopicRef::Id(id) => Some(published.image.topic(*id).ok_or(ErrorCode::UnknownTopicId)?),
+            TopicRef::Name(name) => published.image.topic_named(name),
         };
-        let topic = topic.ok_or(unknown)?;
-        if !self.context.authorize(Operation::Read, Resource::Topic(&topic.name)) {
+        let name = match (topic, &key.topic) {
+            (None, TopicRef::Name(name)) => name,
+            (topic, _) => &topic.expect("an unknown id was refused").name,
+        };
+        if !self.context.authorize(Operation::Read, Resource::Topic(name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
-        find_replica(published, self.broker.id(), Some(topic), key.index)
+        find_replica(published, self.broker.id(), topic.map(AsRef::as_ref), key.index)
     }
 
-    fn leader(&self, published: &Published<E>, key: &FetchKey) -> LeaderIdAndEpoch {
+    /// The answer for a partition that is not here.
+    fn absent(&self, published: &Published<E>, key: &FetchKey, code: ErrorCode) -> FoundPartition<E> {
+        let mut data = unread(key.index, code);
+        self.redirect(published, key, &mut data);
+        FoundPartition { data, more: None }
+    }
+
+    /// Names the leader to a client that has turned to the wrong broker or is behind the times, in the versions
+    /// that can say so.
+    fn redirect(&self, published: &Published<E>, key: &FetchKey, data: &mut PartitionData) {
+        let codes = [ErrorCode::NotLeaderOrFollower, ErrorCode::FencedLeaderEpoch];
+        let asked_wrongly = codes.iter().any(|code| code.code() == data.error_code);
+        if self.context.api_version < LEADERS_SINCE || !asked_wrongly {
+            return;
+        }
         let topic = match &key.topic {
             TopicRef::Id(id) => published.image.topic(*id),
             TopicRef::Name(name) => published.image.topic_named(name),
         };
-        let registration = topic.and_then(|topic| topic.partitions.get(&key.index));
-        registration.map_or_else(LeaderIdAndEpoch::default, |registration| LeaderIdAndEpoch {
-            leader_id: registration.leader.0,
-            leader_epoch: registration.leader_epoch.0,
-        })
+        if let Some(registration) = topic.and_then(|topic| topic.partitions.get(&key.index)) {
+            data.current_leader = LeaderIdAndEpoch {
+                leader_id: registration.leader.0,
+                leader_epoch: registration.leader_epoch.0,
+            };
+        }
     }
 
     /// Bytes that this partition may still return.
@@ -236,30 +272,63 @@ impl<E: Env> Fetching<E> {
         if found.bytes == 0 { room.max(1) } else { room }
     }
 
-    /// Takes memory for a read before it is read. Only the first one waits for it: whoever holds some and waits
-    /// for more may wait for himself.
-    async fn take_memory(&self, bytes: usize, found: &mut Found<E>) -> bool {
+    /// Reads the records of one partition into memory that is taken first. The first batch of a response comes
+    /// whatever its size.
+    async fn read_records(
+        &self,
+        view: &LogView<E::Disk>,
+        from: Offset,
+        upper: Offset,
+        room: usize,
+        found: &mut Found<E>,
+        patience: Option<Mono>,
+    ) -> Result<Bytes, ReadError> {
+        let mut max_bytes = room;
+        loop {
+            if !self.take_memory(max_bytes, found, patience).await {
+                found.lacks_memory = true;
+                return Ok(Bytes::new());
+            }
+            let limits = ReadLimits { max_bytes, upper, at_least_one: false };
+            let read = view.read(from, limits, &self.broker.buffers).await?;
+            match read.too_large {
+                Some(size) if found.bytes == 0 => max_bytes = size,
+                _ => {
+                    // What stops at a limit fills it, as in Kafka, where the last batch is cut off.
+                    let is_full = read.next_offset < upper;
+                    found.filled += if is_full { room.max(read.bytes.len()) } else { read.bytes.len() };
+                    return Ok(read.bytes);
+                }
+            }
+        }
+    }
+
+    /// Takes memory before it is filled. Only while nothing is found it is waited for, until `patience`: whoever
+    /// holds some and waits for more may wait for himself.
+    async fn take_memory(&self, bytes: usize, found: &mut Found<E>, patience: Option<Mono>) -> bool {
         let budget = &self.broker.responses;
+        // A batch that the whole budget could not hold takes all of it.
+        let wanted = (found.bytes + bytes).min(budget.total());
         let held = found.permit.as_ref().map_or(0, Permit::bytes);
-        let missing = (found.bytes + bytes).saturating_sub(held);
-        if missing == 0 {
+        if wanted <= held {
             return true;
         }
-        let permit = match &found.permit {
-            None => budget.acquire(missing.min(budget.total())).await.ok(),
-            Some(_) => budget.try_acquire(missing),
-        };
-        match (permit, &mut found.permit) {
-            (None, _) => false,
-            (Some(more), Some(held)) => {
-                held.merge(more);
-                true
-            }
-            (Some(first), held) => {
-                *held = Some(first);
-                true
-            }
+        if found.bytes > 0 {
+            let more = budget.try_acquire(wanted - held);
+            let taken = more.is_some();
+            let held = found.permit.as_mut().expect("what was found lies in memory that was taken");
+            more.into_iter().for_each(|more| held.merge(more));
+            return taken;
         }
+        found.permit = None;
+        found.permit = match patience {
+            None => budget.try_acquire(wanted),
+            Some(deadline) => {
+                let acquired = self.broker.env.clock().timeout_at(deadline, budget.acquire(wanted)).await;
+                acquired.and_then(Result::ok)
+            }
+        };
+        found.permit.is_some()
     }
 
     /// Settles the session and writes the response.
@@ -296,7 +365,8 @@ impl<E: Env> Fetching<E> {
         let mut data: Vec<Option<PartitionData>> =
             partitions.into_iter().map(|partition| Some(partition.data)).collect();
         for index in completed.included {
-            let partition = data[index].take().expect("an index is included once");
+            let mut partition = data[index].take().expect("an index is included once");
+            partition.error_code = in_version(partition.error_code, self.context.api_version);
             if partition.current_leader.leader_id >= 0 {
                 self.name_leader(published, partition.current_leader.leader_id, &mut response);
             }
@@ -383,6 +453,20 @@ fn session_error(context: &RequestContext, code: ErrorCode) -> Answer {
     super::respond::<FetchRequest>(context, &response)
 }
 
+/// The same error for every partition that is named; there is no session.
+fn refuse_all(context: &RequestContext, fetch: &FetchRequest, code: ErrorCode) -> Answer {
+    let mut response = FetchResponse::default();
+    for topic in &fetch.topics {
+        let partitions = topic.partitions.iter().map(|asked| unread(asked.partition, code));
+        response.responses.push(FetchableTopicResponse {
+            topic: topic.topic.clone(),
+            topic_id: topic.topic_id,
+            partitions: partitions.collect(),
+        });
+    }
+    super::respond::<FetchRequest>(context, &response)
+}
+
 /// What the response says of a partition before anything is read.
 fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
     let positions = &plan.positions;
@@ -400,15 +484,18 @@ fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
     }
 }
 
-fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
-    let data = PartitionData {
+/// What the response says of a partition that nobody has looked at.
+fn unread(index: i32, code: ErrorCode) -> PartitionData {
+    PartitionData {
         partition_index: index,
         error_code: code.code(),
         high_watermark: -1,
-        aborted_transactions: None,
         ..PartitionData::default()
-    };
-    FoundPartition { data, more: None }
+    }
+}
+
+fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
+    FoundPartition { data: PartitionData { aborted_transactions: None, ..unread(index, code) }, more: None }
 }
 
 fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> FoundPartition<E> {
@@ -422,6 +509,12 @@ fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> F
         }
     };
     failed(index, code)
+}
+
+/// Clients before version 6 do not know KAFKA_STORAGE_ERROR as one to retry.
+fn in_version(error_code: i16, version: i16) -> i16 {
+    let unknown = error_code == ErrorCode::KafkaStorageError.code() && version < STORAGE_ERROR_SINCE;
+    if unknown { ErrorCode::NotLeaderOrFollower.code() } else { error_code }
 }
 
 fn summary(data: &PartitionData) -> FetchAnswer {
@@ -443,5 +536,15 @@ fn put(topics: &mut Vec<FetchableTopicResponse>, key: &TopicRef, partition: Part
     match topics.last_mut() {
         Some(last) if last.topic == topic && last.topic_id == topic_id => last.partitions.push(partition),
         _ => topics.push(FetchableTopicResponse { topic, topic_id, partitions: vec![partition] }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_clients_get_a_code_that_they_retry() {
+        assert_eq!([in_version(56, 5), in_version(56, 6), in_version(1, 4)], [6, 56, 1]);
     }
 }

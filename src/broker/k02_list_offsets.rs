@@ -64,7 +64,10 @@ pub(super) async fn handle<E: Env>(
             };
             partitions.push(answer(asked.partition(), context.api_version, outcome));
         }
-        topics.push(ListOffsetsTopicResponse { name: name.to_owned(), partitions });
+        // A topic without partitions is not answered, as in Kafka.
+        if !partitions.is_empty() {
+            topics.push(ListOffsetsTopicResponse { name: name.to_owned(), partitions });
+        }
     }
     ListOffsetsResponse { throttle_time_ms: throttle_time_ms(&context), topics }
 }

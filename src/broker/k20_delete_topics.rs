@@ -79,7 +79,9 @@ fn denial(context: &RequestContext, image: &Image, state: &DeleteTopicState) -> 
     let of_id = || image.topic(state.topic_id).map(|topic| topic.name.to_string());
     let name = state.name.clone().or_else(of_id)?;
     let describes = context.authorize(Operation::Describe, Resource::Topic(&name));
-    if describes && context.authorize(Operation::Delete, Resource::Topic(&name)) {
+    // Whoever may describe a topic is told that there is none.
+    let missing = image.topic_named(&name).is_none();
+    if describes && (missing || context.authorize(Operation::Delete, Resource::Topic(&name))) {
         return None;
     }
     let refusal = Refusal::new(ErrorCode::TopicAuthorizationFailed, "Authorization failed.");

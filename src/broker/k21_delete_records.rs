@@ -9,6 +9,8 @@
 //!
 //! Not done: waiting until followers have raised their log start too, for which Kafka's `timeout_ms` is there.
 
+use std::collections::BTreeSet;
+
 use super::Broker;
 use super::admission::throttle_time_ms;
 use super::hosting::find_replica;
@@ -18,7 +20,7 @@ use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
-use crate::types::{BrokerId, LogStart, Offset};
+use crate::types::{BrokerId, LogStart, Offset, Uuid};
 use crate::wire::messages::delete_records::*;
 
 /// What stands for the high watermark.
@@ -32,25 +34,34 @@ pub(super) async fn handle<E: Env>(
     request: DeleteRecordsRequest,
 ) -> DeleteRecordsResponse {
     let published = broker.metadata.current();
-    let mut topics = Vec::new();
+    let mut outcomes = Vec::new();
     for topic in &request.topics {
         let permitted = context.authorize(Operation::Delete, Resource::Topic(&topic.name));
         let registered = published.image.topic_named(&topic.name).map(AsRef::as_ref);
-        let partitions = topic.partitions.iter().map(|partition| {
-            let outcome = if permitted {
-                raise(&published, broker.id(), registered, partition)
-            } else {
-                Err(ErrorCode::TopicAuthorizationFailed)
-            };
-            result(partition.partition_index, outcome)
-        });
-        topics.push(DeleteRecordsTopicResult { name: topic.name.clone(), partitions: partitions.collect() });
+        let raise = |partition| match permitted {
+            true => raise(&published, broker.id(), registered, partition),
+            false => Err(ErrorCode::TopicAuthorizationFailed),
+        };
+        outcomes.push(topic.partitions.iter().map(raise).collect::<Vec<_>>());
     }
-    let raised = topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.error_code == 0);
-    if raised && !broker.housekeeping.checkpoint_log_starts().await {
-        fail_raised(&mut topics);
+    if outcomes.iter().flatten().any(Result::is_ok) {
+        let durable = broker.housekeeping.checkpoint_log_starts().await;
+        outcomes.iter_mut().flatten().for_each(|outcome| promise(outcome, &durable));
     }
-    DeleteRecordsResponse { throttle_time_ms: throttle_time_ms(&context), topics }
+    let topics = request.topics.into_iter().zip(outcomes).map(|(topic, outcomes)| {
+        let partitions = topic.partitions.iter().zip(outcomes);
+        let partitions =
+            partitions.map(|(partition, outcome)| result(partition.partition_index, outcome)).collect();
+        DeleteRecordsTopicResult { name: topic.name, partitions }
+    });
+    DeleteRecordsResponse { throttle_time_ms: throttle_time_ms(&context), topics: topics.collect() }
+}
+
+/// A log start that was raised.
+struct Raised {
+    to: LogStart,
+    /// The directory whose checkpoint must say so.
+    directory: Uuid,
 }
 
 fn raise<E: Env>(
@@ -58,7 +69,7 @@ fn raise<E: Env>(
     own: BrokerId,
     topic: Option<&TopicImage>,
     partition: &DeleteRecordsPartition,
-) -> Result<LogStart, ErrorCode> {
+) -> Result<Raised, ErrorCode> {
     let replica = find_replica(published, own, topic, partition.partition_index)?;
     if topic.is_some_and(|topic| names::is_internal(&topic.name)) {
         return Err(ErrorCode::InvalidTopicException);
@@ -68,23 +79,23 @@ fn raise<E: Env>(
         return Err(ErrorCode::PolicyViolation);
     }
     let to = (partition.offset != HIGH_WATERMARK).then_some(Offset(partition.offset));
-    replica.raise_log_start(to)
+    Ok(Raised { to: replica.raise_log_start(to)?, directory: replica.directory().id() })
 }
 
-fn result(partition_index: i32, outcome: Result<LogStart, ErrorCode>) -> DeleteRecordsPartitionResult {
+/// Where the checkpoint could not be written, the records are gone from this log, but a crash could bring them
+/// back: nothing is promised.
+fn promise(outcome: &mut Result<Raised, ErrorCode>, durable: &BTreeSet<Uuid>) {
+    if outcome.as_ref().is_ok_and(|raised| !durable.contains(&raised.directory)) {
+        *outcome = Err(ErrorCode::KafkaStorageError);
+    }
+}
+
+fn result(partition_index: i32, outcome: Result<Raised, ErrorCode>) -> DeleteRecordsPartitionResult {
     let (code, low_watermark) = match outcome {
-        Ok(log_start) => (ErrorCode::None, log_start.offset().0),
+        Ok(raised) => (ErrorCode::None, raised.to.offset().0),
         Err(code) => (code, NO_LOW_WATERMARK),
     };
     DeleteRecordsPartitionResult { partition_index, low_watermark, error_code: code.code() }
-}
-
-/// The records are gone from this log, but a crash could bring them back: nothing is promised.
-fn fail_raised(topics: &mut [DeleteRecordsTopicResult]) {
-    let raised = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-    for partition in raised.filter(|partition| partition.error_code == 0) {
-        *partition = result(partition.partition_index, Err(ErrorCode::KafkaStorageError));
-    }
 }
 
 #[cfg(test)]
@@ -93,15 +104,14 @@ mod tests {
 
     #[test]
     fn nothing_is_promised_of_what_is_not_durable() {
-        let outcomes = [Ok(LogStart(Offset(7))), Err(ErrorCode::OffsetOutOfRange)];
-        let partitions = (0..).zip(outcomes).map(|(index, outcome)| result(index, outcome)).collect();
-        let mut topics = [DeleteRecordsTopicResult { name: "t".to_owned(), partitions }];
-        let text = |topics: &[DeleteRecordsTopicResult]| {
-            let partitions = topics[0].partitions.iter();
-            partitions.map(|partition| (partition.error_code, partition.low_watermark)).collect::<Vec<_>>()
-        };
-        assert_eq!(text(&topics), [(0, 7), (1, -1)]);
-        fail_raised(&mut topics);
-        assert_eq!(text(&topics), [(56, -1), (1, -1)]);
+        let raised = |directory| Ok(Raised { to: LogStart(Offset(7)), directory: Uuid(directory) });
+        let outcomes = [raised(1), raised(2), Err(ErrorCode::OffsetOutOfRange)];
+        let durable = BTreeSet::from([Uuid(1), Uuid(3)]);
+        let results = (0..).zip(outcomes).map(|(index, mut outcome)| {
+            promise(&mut outcome, &durable);
+            let result = result(index, outcome);
+            (result.partition_index, result.error_code, result.low_watermark)
+        });
+        assert_eq!(results.collect::<Vec<_>>(), [(0, 0, 7), (1, 56, -1), (2, 1, -1)]);
     }
 }

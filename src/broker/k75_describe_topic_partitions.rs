@@ -33,13 +33,20 @@ pub(super) async fn handle<E: Env>(
     let limit = asked.min(broker.config.max_request_partitions).max(1);
     let permitted = |name: &str| context.authorize(Operation::Describe, Resource::Topic(name));
     let mut response = page(view, &request, limit, permitted);
+    tell_operations(&context, &mut response);
+    DescribeTopicPartitionsResponse { throttle_time_ms: throttle_time_ms(&context), ..response }
+}
+
+/// Says what may be done to each topic. Of a request that cannot be, and of topics that are not theirs to see,
+/// clients learn nothing.
+fn tell_operations(context: &RequestContext, response: &mut DescribeTopicPartitionsResponse) {
+    let silent = [ErrorCode::TopicAuthorizationFailed, ErrorCode::InvalidRequest];
     for topic in &mut response.topics {
-        let denied = topic.error_code == ErrorCode::TopicAuthorizationFailed.code();
-        if let Some(name) = topic.name.as_deref().filter(|_| !denied) {
-            topic.topic_authorized_operations = topic_operations(&context, name);
+        let told = !silent.iter().any(|code| code.code() == topic.error_code);
+        if let Some(name) = topic.name.as_deref().filter(|_| told) {
+            topic.topic_authorized_operations = topic_operations(context, name);
         }
     }
-    DescribeTopicPartitionsResponse { throttle_time_ms: throttle_time_ms(&context), ..response }
 }
 
 /// One page of at most `limit` partitions.
@@ -154,10 +161,10 @@ fn invalid(request: &DescribeTopicPartitionsRequest) -> DescribeTopicPartitionsR
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::test_cluster::DIALLED;
-    use crate::broker::test_cluster::TestCluster;
+    use crate::broker::test_cluster::{DIALLED, TestCluster, context};
     use crate::controller::Image;
     use crate::types::Uuid;
+    use crate::wire::ApiKey;
     use crate::wire::metadata::PartitionChangeRecord;
 
     fn image() -> Image {
@@ -249,6 +256,18 @@ mod tests {
         assert_eq!(text(&ask(&request(&["a", "c"], Some(("b", 0))), 100, "")), "a:42[] c:42[]");
         assert_eq!(text(&ask(&request(&["a"], Some(("a", -1))), 100, "")), "a:42[]");
         assert_eq!(text(&ask(&request(&["a", "c"], Some(("c", 0))), 100, "")), "c:0[0]");
+    }
+
+    #[test]
+    fn operations_are_told_unless_the_request_is_refused() {
+        let context = context(ApiKey::DescribeTopicPartitions, 0);
+        let told = |request: &DescribeTopicPartitionsRequest| {
+            let mut response = ask(request, 100, "");
+            tell_operations(&context, &mut response);
+            response.topics.iter().map(|topic| topic.topic_authorized_operations).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&request(&["a", "no"], None)), [3576, 3576]);
+        assert_eq!(told(&request(&["a", "c"], Some(("b", 0)))), [i32::MIN, i32::MIN], "refused");
     }
 
     #[test]

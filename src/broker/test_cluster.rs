@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::controller::Image;
 use crate::controller::Metadata;
-use crate::node::context::{ConnectionContext, Principal, RequestContext};
+use crate::node::context::{ConnectionContext, PermitAll, Principal, RequestContext};
 use crate::types::{LeaderEpoch, Mono, Offset, Uuid};
 use crate::wire::ApiKey;
 use crate::wire::metadata::*;
@@ -107,6 +107,7 @@ pub(super) fn context(api_key: ApiKey, api_version: i16) -> RequestContext {
         principal: Principal::anonymous(),
         peer: local,
         local,
+        authorizer: Arc::new(PermitAll),
     };
     RequestContext {
         connection: Arc::new(connection),

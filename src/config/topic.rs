@@ -251,6 +251,17 @@ pub fn pin_durability(overrides: &mut Texts, layers: Layers<'_>) -> Result<(), V
     Ok(())
 }
 
+/// A topic that syncs goes on doing so when it is given a `flush.ms`, as it would in Kafka: `flush.messages=1`,
+/// in force already, is written down beside it, since `flush.ms` alone means the page cache.
+pub fn keep_syncing(existing: &Texts, altered: &mut Texts) -> Result<(), ValueError> {
+    let silent = !altered.contains_key("flush.messages");
+    if silent && durability(existing)? == Durability::Synced && durability(altered)? == Durability::PageCache
+    {
+        altered.insert("flush.messages".to_owned(), "1".to_owned());
+    }
+    Ok(())
+}
+
 /// Checks the overrides of a topic: `existing` are those it has, or `None` for a topic that is being created.
 pub fn validate(
     existing: Option<&Texts>,

@@ -8,7 +8,7 @@ use super::image::ResourceType;
 use super::topics::{MAX_VALUE_BYTES, too_long, unknown_name};
 use super::{Controller, Decision, Refusal, names};
 use crate::config::broker_keys::{Update, broker_key};
-use crate::config::topic::validate;
+use crate::config::topic::{keep_syncing, validate};
 use crate::config::topic_keys::topic_key;
 use crate::config::value::Kind;
 use crate::config::{Layers, Texts};
@@ -73,7 +73,9 @@ impl Controller {
             let key = topic_key(key).filter(|key| key.kind == Kind::List)?;
             Some(key.default.unwrap_or_default())
         };
-        let altered = apply(&topic.configs, &resource.configs, list)?;
+        let mut altered = apply(&topic.configs, &resource.configs, list)?;
+        keep_syncing(&topic.configs, &mut altered)
+            .map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
         validate(Some(&topic.configs), &altered, self.layers())
             .map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
         Ok(difference(&topic.configs, &altered, resource))

@@ -18,7 +18,8 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// A connection.
     type Stream: Stream;
 
-    /// Listens on an address; port 0 picks a free port.
+    /// Listens on an address; port 0 picks a free port. The unspecified address of IPv6 stands for every
+    /// address, those of IPv4 too; on a machine without IPv6, for these alone.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Listener, NetworkError>> + Send;
 
     /// Connects to a host by name or address. May take for ever (3).

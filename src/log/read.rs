@@ -32,6 +32,9 @@ pub struct ReadBatches {
     pub bytes: Bytes,
     /// Where to read on: the offset after the last batch, or the one asked for if there is none.
     pub next_offset: Offset,
+    /// The size of the first batch, in bytes, where nothing is returned because it alone exceeds
+    /// [`ReadLimits::max_bytes`].
+    pub too_large: Option<usize>,
 }
 
 /// Why nothing could be read.
@@ -93,12 +96,12 @@ impl<D: Disk> LogView<D> {
             return Err(ReadError::OffsetOutOfRange { offset: from, log_start, log_end });
         }
         if from >= limits.upper.min(log_end) {
-            return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from });
+            return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from, too_large: None });
         }
         let mut index = self.segment_index(from);
         let (mut position, due) = self.find(self.segment(index), from, pool).await?;
         let buffer = pool.take(limits.max_bytes.min(rest(self.segment(index), position)));
-        let mut reading = Reading { limits, from, buffer, due, end: due };
+        let mut reading = Reading { limits, from, buffer, due, end: due, too_large: None };
         loop {
             let segment = self.segment(index);
             reading.enter(segment);
@@ -109,11 +112,12 @@ impl<D: Disk> LogView<D> {
             (index, position) = (index + 1, 0);
         }
         if reading.buffer.is_empty() {
-            return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from });
+            let too_large = reading.too_large;
+            return Ok(ReadBatches { bytes: Bytes::new(), next_offset: from, too_large });
         }
         let (generation, segment) = (self.generation(), self.segment(index).base());
         self.shared.hints.put(Hint { generation, offset: reading.due, segment, position });
-        Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.freeze() })
+        Ok(ReadBatches { next_offset: reading.due, bytes: reading.buffer.freeze(), too_large: None })
     }
 
     /// The position of the first batch in `segment` that ends at or after `from`, or the segment's end; and
@@ -204,13 +208,15 @@ struct Reading {
     due: Offset,
     /// Where the segment ends.
     end: Offset,
+    /// See [`ReadBatches`].
+    too_large: Option<usize>,
 }
 
 /// What to do about the bytes behind the last batch taken.
 enum Step {
     /// Take the batch of this size.
     Batch(usize),
-    /// Read on until the buffer holds so many bytes: this batch is returned whatever its size.
+    /// Read on until the buffer holds so many bytes: of the first batch at least the size is told.
     More(usize),
     /// Take no more of this segment.
     Stop,
@@ -230,8 +236,7 @@ impl Reading {
             return Ok(Step::Stop);
         }
         let part = &self.buffer[at..];
-        let first = at == 0 && self.limits.at_least_one;
-        let more = |bytes| if first { Step::More(bytes) } else { Step::Stop };
+        let more = |bytes| if at == 0 { Step::More(bytes) } else { Step::Stop };
         if left < HEADER_LEN {
             return Err("the segment ends inside a batch's header".to_owned());
         }
@@ -246,7 +251,11 @@ impl Reading {
         header.check_values().map_err(|error| error.to_string())?;
         let next = part.get(size..size + PEEK);
         self.check_offsets(at, &header, next)?;
-        if header.base_offset >= self.limits.upper || (at + size > self.limits.max_bytes && !first) {
+        if header.base_offset >= self.limits.upper {
+            return Ok(Step::Stop);
+        }
+        if at + size > self.limits.max_bytes && !(at == 0 && self.limits.at_least_one) {
+            self.too_large = (at == 0).then_some(size);
             return Ok(Step::Stop);
         }
         let wanted = size.saturating_add(PEEK).min(left);

@@ -51,7 +51,7 @@ use super::checkpoint::remove_if_exists;
 use super::directory::{FileKind, file_name, temporary_name};
 use super::leftovers::{self, ListedSegment, remove_snapshots_past};
 use super::roll::create_segment;
-use super::scan::Window;
+use super::scan::{SCAN_CHUNK, Window};
 use super::segment::{Bounds, EntryCounts, Segment, SegmentFiles};
 use super::sync::sync_parent;
 use super::time_index::{self, TimeEntry};
@@ -147,9 +147,6 @@ impl<D: Disk> Log<D> {
         Ok(opening.finish())
     }
 }
-
-/// Bytes per read when whole batches are checked.
-const SCAN_CHUNK: usize = 256 * 1024;
 
 /// Bytes of index entries that are collected before they are written.
 const INDEX_CHUNK: usize = 32 * 1024;

@@ -8,6 +8,9 @@ use crate::wire::batch::{BatchHeader, HEADER_LEN};
 /// on large ones.
 pub(super) const HEADER_CHUNK: usize = 16 * 1024;
 
+/// Bytes per read when whole batches are checked.
+pub(super) const SCAN_CHUNK: usize = 256 * 1024;
+
 /// Why a walk stopped.
 #[derive(Debug)]
 pub(super) enum ScanError {
@@ -89,7 +92,7 @@ impl Window {
     }
 }
 
-/// Walks over the headers of a log file's batches, from one batch's beginning on. It checks no CRC.
+/// Walks over a log file's batches, from one batch's beginning on.
 #[derive(Debug)]
 pub(super) struct HeaderScan<'a, F> {
     file: &'a F,
@@ -112,7 +115,8 @@ impl<'a, F: File> HeaderScan<'a, F> {
         Self { file, window, position, end, next_offset }
     }
 
-    /// The next batch's position and header; `None` at the end.
+    /// The next batch's position and header; `None` at the end. No CRC is checked: a header is good enough to
+    /// find one's way by, for whoever checks what he finds.
     pub(super) async fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
         if self.position == self.end {
             return Ok(None);
@@ -130,6 +134,22 @@ impl<'a, F: File> HeaderScan<'a, F> {
             return Err(bad(format!("the batch claims {size} bytes, {} are left", self.end - position)));
         }
         self.position += size;
+        self.next_offset = header.next_offset();
+        Ok(Some((position, header)))
+    }
+
+    /// The same, for a header that is believed: the whole batch is read and its CRC checked.
+    pub(super) async fn next_verified(&mut self) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+        let offset = self.next_offset;
+        let Some((position, header)) = self.next().await? else { return Ok(None) };
+        let bad = |reason: String| ScanError::Bad { position, offset, reason };
+        let Some(batch) = self.window.get(self.file, position, header.size_in_bytes(), self.end).await?
+        else {
+            return Err(bad("the file ends inside a batch".to_owned()));
+        };
+        // Read once more where the batch was longer than the window: only what was checked counts.
+        let header = BatchHeader::verify(batch).map_err(|error| bad(error.to_string()))?;
+        check_order(&header, offset).map_err(bad)?;
         self.next_offset = header.next_offset();
         Ok(Some((position, header)))
     }

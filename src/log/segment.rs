@@ -279,8 +279,8 @@ pub(super) struct Located {
 }
 
 impl Bounds {
-    /// Completes bounds that have everything but what the batches from the last index entry on tell. False
-    /// if they contradict the indexes.
+    /// Completes bounds that have everything but what the batches from the last index entry on tell, whose
+    /// CRCs are checked: the log's end is theirs to say. False if they contradict the indexes.
     async fn read_tail<D: Disk>(
         &mut self,
         files: &SegmentFiles<D>,
@@ -297,7 +297,7 @@ impl Bounds {
         }
         let mut last_entry = last_entry;
         let mut scan = HeaderScan::new(&files.log, &mut window, self.last_indexed, self.size, base);
-        while let Some((_, header)) = scan.next().await? {
+        while let Some((_, header)) = scan.next_verified().await? {
             if last_entry.take().is_some_and(|entry| entry.offset != header.last_offset()) {
                 return Ok(false);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::read::ReadError;
-use super::scan::{HEADER_CHUNK, HeaderScan, ScanError, Window};
+use super::scan::{HeaderScan, SCAN_CHUNK, ScanError, Window};
 use super::segment::Segment;
 use super::{Damage, Shared};
 use crate::env::Disk;
@@ -56,7 +56,8 @@ impl<D: Disk> LogView<D> {
     }
 
     /// Calls `visit` for the header of every batch from the one that contains `from` (or the next) up to the
-    /// log end, in order: to build from the log what follows from it. No CRC is checked.
+    /// log end, in order: to build from the log what follows from it. Every batch's CRC is checked first. What
+    /// lies outside the CRC is the visitor's to doubt: his error is the reason of a [`ReadError::Corrupt`].
     ///
     /// # Errors
     ///
@@ -64,7 +65,7 @@ impl<D: Disk> LogView<D> {
     pub async fn for_each_header(
         &self,
         from: Offset,
-        mut visit: impl FnMut(&BatchHeader) + Send,
+        mut visit: impl FnMut(&BatchHeader) -> Result<(), String> + Send,
     ) -> Result<(), ReadError> {
         let outcome = self.walk(from, &mut visit).await;
         self.check_current()?;
@@ -74,18 +75,30 @@ impl<D: Disk> LogView<D> {
     async fn walk(
         &self,
         from: Offset,
-        visit: &mut (impl FnMut(&BatchHeader) + Send),
+        visit: &mut (impl FnMut(&BatchHeader) -> Result<(), String> + Send),
     ) -> Result<(), ReadError> {
         self.check_current()?;
-        let mut window = Window::new(Vec::new(), HEADER_CHUNK);
+        let mut window = Window::new(Vec::new(), SCAN_CHUNK);
         let first = self.segment_index(from);
         for segment in (first..=self.sealed.len()).map(|index| self.segment(index)) {
             let bad = |error| self.read_error(segment, error);
-            let Some(first) = segment.locate(from, &mut window).await.map_err(bad)? else { continue };
-            let (log, size) = (&segment.files.log, segment.bounds.size);
-            let mut scan = HeaderScan::new(log, &mut window, first.position, size, first.due);
-            while let Some((_, header)) = scan.next().await.map_err(bad)? {
-                visit(&header);
+            let (position, due) = if segment.base() >= from {
+                window.reset();
+                (0, segment.base())
+            } else {
+                let found = segment.locate(from, &mut window).await.map_err(bad)?;
+                let Some(found) = found else { continue };
+                (found.position, found.due)
+            };
+            let (log, bounds) = (&segment.files.log, &segment.bounds);
+            let mut scan = HeaderScan::new(log, &mut window, position, bounds.size, due);
+            while let Some((position, header)) = scan.next_verified().await.map_err(bad)? {
+                let visited = if header.next_offset() <= bounds.next_offset {
+                    visit(&header)
+                } else {
+                    Err(format!("the batch ends at offset {}, past the segment", header.last_offset()))
+                };
+                visited.map_err(|reason| self.corrupt(segment, position, header.base_offset, reason))?;
             }
         }
         Ok(())

@@ -3,9 +3,14 @@
 //! Clients, replication and control each have a budget of their own, so that none can starve another. Who
 //! wants to hold bytes takes a [`Permit`] first and keeps it as long as the bytes: a request's from before
 //! its body is read, a response's until it is written.
+//!
+//! A peer's word alone takes nothing: a large request's permit is taken once the first part of its body is
+//! there, and while others wait ([`Budget::is_wanted`]) a request that has stopped arriving loses it, with its
+//! connection (see [`connection`](super::connection)). So neighbours are served however much is announced.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Semaphore;
 
@@ -19,13 +24,17 @@ struct Inner {
     name: &'static str,
     total: usize,
     free: Semaphore,
+    /// How many wait.
+    waiting: AtomicUsize,
 }
 
 impl Budget {
     /// A budget of `total` bytes; its name is for messages.
     pub fn new(name: &'static str, total: usize) -> Self {
         assert!(total <= Semaphore::MAX_PERMITS, "a budget of {total} bytes is beyond any machine");
-        Self { inner: Arc::new(Inner { name, total, free: Semaphore::new(total) }) }
+        Self {
+            inner: Arc::new(Inner { name, total, free: Semaphore::new(total), waiting: AtomicUsize::new(0) }),
+        }
     }
 
     /// Waits until `bytes` are free and everyone who asked before has been served. A request that the whole
@@ -35,9 +44,15 @@ impl Budget {
     /// needed in one permit, or use [`Budget::try_acquire`] for the second.
     pub async fn acquire(&self, bytes: usize) -> Result<Permit, TooLarge> {
         let units = self.units(bytes)?;
+        let _waiting = Waiting::new(&self.inner.waiting);
         let taken = self.inner.free.acquire_many(units).await.expect("a budget is never closed");
         taken.forget();
         Ok(self.permit(bytes))
+    }
+
+    /// Whether somebody waits for bytes.
+    pub fn is_wanted(&self) -> bool {
+        self.inner.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Takes `bytes` if they are free and nobody waits.
@@ -74,6 +89,22 @@ impl Budget {
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Budget({}: {} of {} bytes free)", self.inner.name, self.available(), self.total())
+    }
+}
+
+/// One who waits, until dropped.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -267,6 +298,7 @@ mod tests {
                 real.sort_unstable();
                 model.held.sort_unstable();
                 prop_assert_eq!(real, model.held.clone());
+                prop_assert_eq!(budget.is_wanted(), !model.queue.is_empty());
                 if model.queue.is_empty() {
                     prop_assert_eq!(budget.available(), model.free);
                 }

@@ -6,6 +6,10 @@
 //! them has changed it for another, `drive` polls them all again. A request whose reply is ready thus costs
 //! no wake-up and no other thread.
 //!
+//! A request's memory is taken before its body is read, but for the first 16 KiB of a large one. While other
+//! connections wait for memory, a request of which nothing has arrived for 5 seconds ends its connection: a few
+//! peers that have gone away in the middle do not hold up the rest.
+//!
 //! How a connection ends:
 //! - The peer closes it, sends what is no request, or is told to go by the service: reading stops, what is
 //!   owed is still written, for a few seconds at most.
@@ -73,7 +77,7 @@ pub enum Closed {
     /// Nothing was said for too long.
     #[error("idle")]
     Idle,
-    /// A frame was begun and not finished in time.
+    /// A frame was begun and not finished in time, or stopped arriving while others waited for its memory.
     #[error("a request did not arrive in time")]
     FrameStalled,
     /// The peer does not read what it is sent.
@@ -137,7 +141,7 @@ where
         stream: read,
         service,
         context,
-        budget: config.budget,
+        budget: config.budget.clone(),
         frames: FrameReader::new(config.max_request_bytes, config.buffers),
         received: clock.now(),
         frame_since: None,
@@ -147,7 +151,7 @@ where
     // Pinned where they are made: moved on, each would take its memory twice.
     let reader = pin!(reader.run());
     let writer = pin!(writer.run());
-    let watch = pin!(watch(&clock, &shared, config.max_idle));
+    let watch = pin!(watch(&clock, &shared, config.max_idle, &config.budget));
     drive(&clock, &shared, reader, writer, watch, stop).await
 }
 
@@ -291,10 +295,12 @@ impl<C: Clock, R: ReadHalf, S: Service> Reader<'_, C, R, S> {
         self.shared.give_way().await;
         loop {
             let between_frames = self.frames.is_between_frames();
+            let holds_memory = self.frames.is_admitted();
             let reading = if between_frames {
                 Reading::Idle { can_shrink: self.frames.can_shrink() }
             } else {
-                Reading::Frame { since: *self.frame_since.get_or_insert_with(|| self.clock.now()) }
+                let since = *self.frame_since.get_or_insert_with(|| self.clock.now());
+                Reading::Frame { since, holds_memory }
             };
             self.shared.with(|state| state.wait_for_bytes(reading));
             let shrink = self.shared.wait(|state| std::mem::take(&mut state.shrink).then_some(()));

@@ -1,5 +1,6 @@
 //! Who asks, and what: goes with a request on its whole path.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::types::Mono;
 use crate::wire::api::ApiKey;
 
 /// What is the same for all requests of a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ConnectionContext {
     /// Unique while the node runs.
     pub id: u64,
@@ -20,10 +21,12 @@ pub struct ConnectionContext {
     pub peer: SocketAddr,
     /// The address that the peer dialled.
     pub local: SocketAddr,
+    /// Who is asked what the principal may do.
+    pub authorizer: Arc<dyn Authorizer>,
 }
 
 /// One request's context.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RequestContext {
     /// The connection it came on.
     pub connection: Arc<ConnectionContext>,
@@ -45,15 +48,31 @@ impl RequestContext {
         self.received + timeout
     }
 
-    /// Whether the principal may do this. There are no access control lists yet, and Kafka without an
-    /// authorizer permits everything.
-    pub fn authorize(&self, _operation: Operation, _resource: Resource<'_>) -> bool {
-        true
+    /// Whether the principal may do this.
+    pub fn authorize(&self, operation: Operation, resource: Resource<'_>) -> bool {
+        let connection = &self.connection;
+        connection.authorizer.permits(&connection.principal, operation, resource)
     }
 
     /// How long the client is asked to hold back, for `throttle_time_ms`. There are no quotas yet.
     pub fn throttle(&self) -> Duration {
         Duration::ZERO
+    }
+}
+
+/// Decides who may do what.
+pub trait Authorizer: fmt::Debug + Send + Sync {
+    /// Whether `principal` may do `operation` to `resource`.
+    fn permits(&self, principal: &Principal, operation: Operation, resource: Resource<'_>) -> bool;
+}
+
+/// Permits everything, as Kafka does without an authorizer. There are no access control lists yet.
+#[derive(Debug, Clone, Copy)]
+pub struct PermitAll;
+
+impl Authorizer for PermitAll {
+    fn permits(&self, _: &Principal, _: Operation, _: Resource<'_>) -> bool {
+        true
     }
 }
 

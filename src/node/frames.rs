@@ -4,7 +4,8 @@
 //! 64 KiB, and shrinks when the peer is silent. A larger frame gets a buffer from the pool, of which it never
 //! holds more than a small multiple of what has arrived, and which returns there as soon as the request has
 //! been served. No frame makes the connection keep memory beyond that: what a body occupies is covered by the
-//! permit that was taken for it.
+//! permit that was taken for it. A large frame asks for its permit once the first 16 KiB of its body have
+//! arrived in the connection's own buffer: what is only announced holds nothing.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -16,6 +17,9 @@ const OWN_MIN: usize = 2 * 1024;
 
 /// The connection's own buffer at most, in bytes; a frame beyond it is a large one.
 const OWN_MAX: usize = 64 * 1024;
+
+/// So much of a large frame's body must have arrived before memory is asked for the rest, in bytes.
+const FIRST_PART: usize = 16 * 1024;
 
 /// A large frame's buffer is at most this many times what has arrived of it.
 const GROWTH: usize = 4;
@@ -90,7 +94,8 @@ impl FrameReader {
             }
         };
         if !frame.admitted {
-            return Ok(Next::Admit(frame.length));
+            let is_due = frame.length <= OWN_MAX || self.own.len() >= FIRST_PART;
+            return Ok(if is_due { Next::Admit(frame.length) } else { Next::Read });
         }
         let body = if frame.length <= OWN_MAX {
             if self.own.len() < frame.length {
@@ -124,11 +129,12 @@ impl FrameReader {
 
     /// Where the next bytes belong, with room for some. To be followed by [`FrameReader::filled`].
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
-        if let Some(frame) = self.under_way.filter(|frame| frame.length > OWN_MAX) {
+        if let Some(frame) = self.under_way.filter(|frame| frame.admitted && frame.length > OWN_MAX) {
             return self.large_body(frame.length);
         }
         let length = self.own.len();
-        let frame = self.under_way.map_or(0, |frame| frame.length);
+        let frame =
+            self.under_way.map_or(0, |frame| if frame.length > OWN_MAX { FIRST_PART } else { frame.length });
         let room = frame.max(self.own_target) - length;
         // Reading on behind what is there is cheapest, as long as it leads somewhere.
         let enough = frame.saturating_sub(length).max(self.own_target / 4);
@@ -149,6 +155,11 @@ impl FrameReader {
     /// Whether the peer is between two frames.
     pub(super) fn is_between_frames(&self) -> bool {
         self.under_way.is_none() && self.own.is_empty()
+    }
+
+    /// Whether memory is held for a frame that is not whole yet.
+    pub(super) fn is_admitted(&self) -> bool {
+        self.under_way.is_some_and(|frame| frame.admitted)
     }
 
     /// Whether [`FrameReader::shrink`] would free memory.
@@ -267,15 +278,18 @@ mod tests {
         let announced = i32::try_from(100 * MIB).expect("it fits").to_be_bytes();
         reader.buffer().extend_from_slice(&announced);
         reader.filled(4);
-        assert_eq!(reader.next(), Ok(Next::Admit(100 * MIB)));
-        reader.admit();
         let mut arrived = 0;
         while arrived < 100 * MIB {
+            // Nor is memory asked for it, before the peer has sent a part.
+            if arrived == FIRST_PART {
+                assert_eq!(reader.next(), Ok(Next::Admit(100 * MIB)));
+                reader.admit();
+            }
             assert_eq!(reader.next(), Ok(Next::Read));
             let buffer = reader.buffer();
             let spare = buffer.capacity() - buffer.len();
             assert!(buffer.capacity() <= OWN_MAX.max(arrived * GROWTH), "{arrived} of {}", buffer.capacity());
-            let count = spare.min(500_000);
+            let count = spare.min(if arrived < FIRST_PART { FIRST_PART / 4 } else { 500_000 });
             buffer.resize(buffer.len() + count, 1);
             arrived += count;
             reader.filled(count);

@@ -3,7 +3,7 @@
 //! One task does it all, so that each small file has one writer. It wakes when something is due and touches a
 //! checkpoint only if its content has changed: an idle node writes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,7 +22,7 @@ use crate::log::checkpoint::{
     HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, RECOVERY_POINT_CHECKPOINT, write_offsets,
 };
 use crate::log::directory::TopicPartition;
-use crate::types::{Mono, Offset};
+use crate::types::{Mono, Offset, Uuid};
 
 /// How often idle producers are looked for, as in Kafka (`producer.id.expiration.check.interval.ms`).
 const PRODUCER_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
@@ -43,7 +43,8 @@ pub struct Housekeeping {
 }
 
 enum Chore {
-    CheckpointLogStarts(oneshot::Sender<()>),
+    /// Answered with the ids of the directories whose log starts are durable.
+    CheckpointLogStarts(oneshot::Sender<BTreeSet<Uuid>>),
     /// Takes deleted partitions out of the checkpoints, and removes their directories after a while.
     TakeLeave(Vec<PathBuf>, oneshot::Sender<()>),
     /// Writes every checkpoint once more and ends the task.
@@ -56,11 +57,13 @@ impl Housekeeping {
         (Self { chores }, ChoreQueue(queue))
     }
 
-    /// Makes all log starts durable, as DeleteRecords promises. False if that failed, or the node is stopping.
-    pub async fn checkpoint_log_starts(&self) -> bool {
+    /// Makes all log starts durable, as DeleteRecords promises, and says in which directories they are: not in
+    /// those that have failed, and in none if the node is stopping.
+    pub async fn checkpoint_log_starts(&self) -> BTreeSet<Uuid> {
         let (done, outcome) = oneshot::channel();
-        let sent = self.chores.send(Chore::CheckpointLogStarts(done)).await;
-        sent.is_ok() && outcome.await.is_ok()
+        // At shutdown nobody takes the chore, or nobody answers.
+        let _ = self.chores.send(Chore::CheckpointLogStarts(done)).await;
+        outcome.await.unwrap_or_default()
     }
 
     /// Removes the directories of deleted partitions after a while. When it returns, the checkpoints name them
@@ -138,9 +141,7 @@ impl<E: Env> Housekeeper<E> {
             match clock.timeout_at(schedule.next(), self.queue.0.recv()).await {
                 None => {}
                 Some(Some(Chore::CheckpointLogStarts(done))) => {
-                    let written = self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
-                    // Dropped unsent, it says that the checkpoint is not there.
-                    let _ = written.then(|| done.send(()));
+                    let _ = done.send(self.checkpoint(LOG_START_CHECKPOINT, log_start).await);
                 }
                 Some(Some(Chore::TakeLeave(paths, done))) => {
                     self.checkpoint_all().await;
@@ -196,8 +197,13 @@ impl<E: Env> Housekeeper<E> {
         self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
     }
 
-    /// Writes one checkpoint of every directory in which its content has changed. False if that failed.
-    async fn checkpoint(&mut self, name: &'static str, offset: fn(&Replica<E>) -> Option<Offset>) -> bool {
+    /// Writes one checkpoint of every directory in which its content has changed. Returns the ids of the
+    /// directories in which it is now as it should be.
+    async fn checkpoint(
+        &mut self,
+        name: &'static str,
+        offset: fn(&Replica<E>) -> Option<Offset>,
+    ) -> BTreeSet<Uuid> {
         let replicas = Arc::clone(&self.metadata.current().replicas);
         let mut contents: Vec<BTreeMap<TopicPartition, Offset>> =
             vec![BTreeMap::new(); self.directories.len()];
@@ -209,15 +215,17 @@ impl<E: Env> Housekeeper<E> {
                 contents[place].insert(replica.name().clone(), offset);
             }
         }
-        let mut all_written = true;
+        let mut written = BTreeSet::new();
         for (directory, mut content) in self.directories.clone().into_iter().zip(contents) {
             if name == RECOVERY_POINT_CHECKPOINT && Arc::ptr_eq(&directory, &self.metadata_log.0) {
                 let end = Offset(self.metadata_log.1.load(Ordering::SeqCst));
                 content.insert(metadata_partition(), end);
             }
-            all_written &= self.write(&directory, name, content).await;
+            if self.write(&directory, name, content).await {
+                written.insert(directory.id());
+            }
         }
-        all_written
+        written
     }
 
     async fn write(

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{debug, info, warn};
 
 use super::connection::{self, Closed, ConnectionConfig};
-use super::context::{ConnectionContext, Principal};
+use super::context::{Authorizer, ConnectionContext, Principal};
 use super::service::Service;
 use crate::env::{Clock, Env, Listener as _, Network, NetworkError, Stream as _, Task};
 use crate::types::Mono;
@@ -33,6 +33,8 @@ pub struct ListenerConfig {
     pub slots: Arc<Semaphore>,
     /// Where connection ids come from, unique in the node.
     pub ids: Arc<AtomicU64>,
+    /// Who decides what its clients may do.
+    pub authorizer: Arc<dyn Authorizer>,
     /// What its connections need to know.
     pub connection: ConnectionConfig,
 }
@@ -138,6 +140,7 @@ impl<E: Env, S: Service> Acceptor<E, S> {
             principal: Principal::anonymous(),
             peer,
             local: stream.local_address(),
+            authorizer: Arc::clone(&self.config.authorizer),
         });
         debug!(connection = id, listener = self.config.name, %peer, "accepted");
         let (stop, stopped) = oneshot::channel();

@@ -180,3 +180,6 @@ async fn mark_clean<E: Env>(
 
 /// Logs that are closed at the same time.
 const CLOSING_AT_ONCE: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -61,9 +61,11 @@ impl<E: Env> Preparation<E> {
                 Err(_) => return Ok(()),
             }
         };
-        let ticket = plan.run().await;
+        // First the snapshot: once there is a segment that begins here, the log may come to start here, and the
+        // batches that the producers could be learnt from go.
         let entries: Vec<_> = producers.iter().map(to_file).collect();
         let written = write_producer_snapshot(replica.env().disk(), replica.path(), base, &entries).await;
+        let ticket = plan.run().await;
         let now = replica.env().clock().wall();
         let mut state = replica.lock();
         state.roll_wanted = false;

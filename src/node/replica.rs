@@ -4,6 +4,8 @@
 //! node's own tasks work off: *preparations* (a roll, the epoch checkpoint), for which appends wait, and
 //! *syncs*. So a client that goes away never leaves a roll half done, and an append's outcome is never lost.
 
+mod waiting;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
+pub use self::waiting::{AckFailure, Pending, Receipt};
+use self::waiting::{Released, Waiting};
 use super::ReplicaSnapshot;
 use super::directories::LogDirectory;
 use super::flusher::{FlushQueue, FlushState, Flushable};
@@ -24,15 +28,12 @@ use crate::log::{
     Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
 };
 use crate::partition::{
-    Acks, Advance, AppendRefusal, Applied, Brokers, Isolation, OffsetBounds, Partition, Position, Positions,
-    Prepared, ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId, Waiters,
+    Acks, Advance, AppendRefusal, Applied, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
 use crate::types::{LeaderEpoch, LogStart, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
-
-/// The most who may wait for one position of one partition: more than all connections can have in flight.
-const WAITERS_MAX: usize = 1 << 20;
 
 /// Who may work on a replica's files by their names at once: a sync, a preparation and retention.
 const FILE_USERS: u32 = 3;
@@ -71,10 +72,7 @@ pub(super) struct State<E: Env> {
     pub(super) partition: Partition,
     pub(super) log: Log<E::Disk>,
     pub(super) config: Arc<TopicConfig>,
-    /// Producers that wait for their records to count.
-    acks: Waiters<oneshot::Sender<Result<(), AckFailure>>>,
-    /// Consumers that wait for records.
-    readers: Waiters<Arc<Notify>>,
+    waiting: Waiting,
     flush: FlushState,
     /// The latest leader epoch whose start is durable (R1). Epochs without records need not be.
     pub(super) epochs_saved: LeaderEpoch,
@@ -84,85 +82,6 @@ pub(super) struct State<E: Env> {
     pub(super) preparing: Vec<oneshot::Sender<()>>,
     /// Its files are on their way out: that something fails on them says nothing about the disk.
     closed_for_deletion: bool,
-}
-
-/// What became of an append.
-#[derive(Debug)]
-pub struct Receipt {
-    /// The offset of the first record.
-    pub base_offset: Offset,
-    /// The time of the append, where the topic goes by that or the batch is a duplicate.
-    pub log_append_time: Option<WallMs>,
-    /// Where the log starts.
-    pub log_start: LogStart,
-    /// What the answer waits for; `None` if nothing.
-    pub pending: Option<Pending>,
-}
-
-/// An acknowledgement that is to come.
-#[derive(Debug)]
-pub struct Pending {
-    waiter: WaiterId,
-    outcome: oneshot::Receiver<Result<(), AckFailure>>,
-}
-
-impl Pending {
-    /// Waits for the acknowledgement. Dropping the future is no harm: the records stay appended.
-    ///
-    /// # Errors
-    ///
-    /// [`AckFailure`].
-    pub async fn outcome(&mut self) -> Result<(), AckFailure> {
-        (&mut self.outcome).await.unwrap_or(Err(AckFailure::NotLeader))
-    }
-}
-
-/// Why records that were appended are not acknowledged. They may survive all the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum AckFailure {
-    /// The log failed before they counted.
-    #[error("the log of this replica has failed")]
-    Storage,
-    /// This replica leads no more.
-    #[error("this broker no longer leads the partition")]
-    NotLeader,
-    /// Too few replicas are in sync (R6).
-    #[error("too few replicas are in sync")]
-    UnderMinIsr,
-}
-
-impl AckFailure {
-    /// What the client is told.
-    pub fn error_code(self) -> ErrorCode {
-        match self {
-            Self::Storage => ErrorCode::KafkaStorageError,
-            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
-            Self::UnderMinIsr => ErrorCode::NotEnoughReplicasAfterAppend,
-        }
-    }
-}
-
-/// What whoever waits for an acknowledgement is told.
-type AckOutcome = Result<(), AckFailure>;
-
-/// Those whom a step releases; told once the lock is free.
-#[must_use = "they wait"]
-#[derive(Default)]
-struct Released {
-    acks: Vec<(oneshot::Sender<AckOutcome>, AckOutcome)>,
-    readers: Vec<Arc<Notify>>,
-}
-
-impl Released {
-    fn tell(self) {
-        for (ack, outcome) in self.acks {
-            // Nobody listens any more if the connection is gone or the time is up.
-            let _ = ack.send(outcome);
-        }
-        for reader in self.readers {
-            reader.notify_one();
-        }
-    }
 }
 
 /// How to make a replica of an opened log.
@@ -191,8 +110,7 @@ impl<E: Env> Replica<E> {
             partition,
             log,
             config,
-            acks: Waiters::new(WAITERS_MAX),
-            readers: Waiters::new(WAITERS_MAX),
+            waiting: Waiting::default(),
             flush: FlushState::default(),
             epochs_saved,
             roll_wanted: false,
@@ -280,7 +198,7 @@ impl<E: Env> Replica<E> {
                 released
             }
             Applied::Updated(advance) => self.settle(&mut state, advance),
-            Applied::Following { .. } | Applied::NotLeading => fail_all(&mut state, AckFailure::NotLeader),
+            Applied::Following { .. } | Applied::NotLeading => state.waiting.fail_all(AckFailure::NotLeader),
         };
         drop(state);
         released.tell();
@@ -325,7 +243,7 @@ impl<E: Env> Replica<E> {
             return Err(AppendRefusal::Storage);
         }
         let mut state = self.lock();
-        if !state.acks.has_room() {
+        if !state.waiting.has_room() {
             return Err(AppendRefusal::Crowded);
         }
         let (base_offset, leader_epoch) = match state.partition.prepare_append(&batch.header, acks)? {
@@ -391,7 +309,7 @@ impl<E: Env> Replica<E> {
 
     /// Stops waiting for an acknowledgement.
     pub fn cancel(&self, pending: &Pending) {
-        self.lock().acks.cancel(pending.waiter);
+        self.lock().waiting.cancel(pending);
     }
 
     /// What a Fetch may read, and the log to read it from.
@@ -428,12 +346,12 @@ impl<E: Env> Replica<E> {
         if wait.is_over(&state.partition.positions()) {
             return None;
         }
-        state.readers.insert(wait, Arc::clone(reader)).ok()
+        state.waiting.watch(wait, reader)
     }
 
     /// Forgets a reader.
     pub fn unwatch(&self, waiter: WaiterId) {
-        self.lock().readers.cancel(waiter);
+        self.lock().waiting.unwatch(waiter);
     }
 
     /// Where ListOffsets may look, and the log to look into.
@@ -523,7 +441,7 @@ impl<E: Env> Replica<E> {
         if !state.closed_for_deletion {
             self.directory.report_failure(&format!("{}: {reason}", self.name));
         }
-        fail_all(state, AckFailure::Storage)
+        state.waiting.fail_all(AckFailure::Storage)
     }
 
     /// Leave to work on the files by their names, for as long as it is held; `None` once they are deleted.
@@ -544,7 +462,7 @@ impl<E: Env> Replica<E> {
         let mut state = self.lock();
         state.closed_for_deletion = true;
         state.partition.fail_storage();
-        let released = fail_all(&mut state, AckFailure::NotLeader);
+        let released = state.waiting.fail_all(AckFailure::NotLeader);
         drop(state);
         released.tell();
     }
@@ -608,14 +526,7 @@ impl<E: Env> Replica<E> {
                 log_end: advance.after.log_end,
             });
         }
-        let mut released = Released::default();
-        released.acks.extend(state.acks.release(&advance.after).into_iter().map(|ack| (ack, Ok(()))));
-        if advance.under_min_isr {
-            let stuck = state.acks.take_position(Position::HighWatermark);
-            released.acks.extend(stuck.into_iter().map(|ack| (ack, Err(AckFailure::UnderMinIsr))));
-        }
-        released.readers = state.readers.release(&advance.after);
-        released
+        state.waiting.release(&advance)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {
@@ -661,12 +572,5 @@ impl<E: Env> Flushable for Replica<E> {
 /// Registers who waits for the acknowledgement of everything before `end`.
 fn wait_for_acks<E: Env>(state: &mut State<E>, acks: Acks, end: Offset) -> Option<Pending> {
     let wait = state.partition.wait_for(acks, end)?;
-    let (sender, outcome) = oneshot::channel();
-    let waiter = state.acks.insert(wait, sender).expect("connections bound what is in flight");
-    Some(Pending { waiter, outcome })
-}
-
-fn fail_all<E: Env>(state: &mut State<E>, failure: AckFailure) -> Released {
-    let acks = state.acks.take_all().into_iter().map(|ack| (ack, Err(failure))).collect();
-    Released { acks, readers: state.readers.take_all() }
+    Some(state.waiting.add(wait))
 }

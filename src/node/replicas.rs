@@ -28,7 +28,8 @@ use crate::partition::{
     BrokerState, Brokers, Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable,
     Recovered, Registration,
 };
-use crate::types::{BrokerId, HighWatermark, LogEnd, LogStart, Offset, PartitionKey, Uuid};
+use crate::types::{BrokerId, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey, Uuid};
+use crate::wire::batch::BatchHeader;
 
 /// Logs that are opened at the same time.
 const OPENING_AT_ONCE: usize = 8;
@@ -69,9 +70,53 @@ pub enum OpenReplicaError {
         /// What is wrong.
         error: ValueError,
     },
+    /// A partition's directory is gone, and records with it.
+    #[error(
+        "{} {what}, but the partition was durable or committed up to offset {offset}; put it back, or take it \
+         out of the checkpoint files of its log directory to go on without these records",
+        path.display()
+    )]
+    Lost {
+        /// Where it should be.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: &'static str,
+        /// What the checkpoints say.
+        offset: Offset,
+    },
+    /// A partition lies in two log directories. Nobody can tell which of them has the records.
+    #[error(
+        "partition {name} is found in both {} and {}; find out which of them is in use and move the other away",
+        paths[0].display(), paths[1].display()
+    )]
+    Twice {
+        /// The partition.
+        name: String,
+        /// Its directories.
+        paths: [PathBuf; 2],
+    },
     /// Every log directory has failed.
     #[error("no log directory is left")]
     NoDirectory,
+}
+
+impl OpenReplicaError {
+    /// Whether the disk failed, rather than what is on it.
+    fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Disk(_)
+            | Self::Log(OpenLogError::Disk(_))
+            | Self::Read(ReadError::Disk(_))
+            | Self::Checkpoint(CheckpointError::Disk(_)) => true,
+            Self::Log(OpenLogError::Corrupt(_))
+            | Self::Read(_)
+            | Self::Checkpoint(_)
+            | Self::Lost { .. }
+            | Self::Twice { .. }
+            | Self::Config { .. }
+            | Self::NoDirectory => false,
+        }
+    }
 }
 
 /// One replica to open.
@@ -80,7 +125,19 @@ struct Opening {
     name: TopicPartition,
     directory: Arc<LogDirectory>,
     config: Arc<TopicConfig>,
+    /// The latest leader epoch that the metadata knows.
+    leader_epoch: LeaderEpoch,
     hints: OpenHints,
+}
+
+/// A log directory, whether it was left cleanly, and what is checkpointed of the replicas in it.
+pub(super) type FoundReplicas = (Arc<LogDirectory>, bool, Checkpoints);
+
+/// The directory of a partition that the metadata does not know.
+struct Stray {
+    directory: Arc<LogDirectory>,
+    name: TopicPartition,
+    topic_id: Option<Uuid>,
 }
 
 impl<E: Env> Clone for Replicas<E> {
@@ -111,8 +168,9 @@ impl<E: Env> Replicas<E> {
     pub(super) async fn open_all(
         &self,
         image: &Image,
-        found: &[(Arc<LogDirectory>, bool, Checkpoints)],
+        found: &[FoundReplicas],
     ) -> Result<BTreeMap<PartitionKey, Arc<Replica<E>>>, OpenReplicaError> {
+        let (mut known, mut strays) = (BTreeMap::new(), Vec::new());
         let mut openings = Vec::new();
         for (directory, clean, checkpoints) in found {
             for name in self.partitions_in(directory).await? {
@@ -120,15 +178,62 @@ impl<E: Env> Replicas<E> {
                 let topic_id = checkpoint::read_topic_id(self.env.disk(), &path).await?;
                 match topic_id.and_then(|id| image.topic(id)).filter(|topic| *topic.name == *name.topic) {
                     Some(topic) if topic.partitions.contains_key(&name.partition) => {
+                        if let Some(other) = known.insert(name.clone(), path.clone()) {
+                            return Err(OpenReplicaError::Twice {
+                                name: name.to_string(),
+                                paths: [other, path],
+                            });
+                        }
                         let hints = self.hints(&name, *clean, checkpoints);
                         openings.push(self.opening(image, topic, name, Arc::clone(directory), hints)?);
                     }
-                    _ => self.put_aside(directory, &name, topic_id).await?,
+                    _ => strays.push(Stray { directory: Arc::clone(directory), name, topic_id }),
                 }
             }
         }
+        self.check_none_lost(image, found, &known, &strays)?;
+        // Only now: a start that is refused changes nothing.
+        for stray in strays {
+            self.put_aside(&stray).await?;
+        }
         let replicas = self.open_many(openings).await?;
         Ok(replicas.into_iter().map(|replica| (replica.key(), replica)).collect())
+    }
+
+    /// That every replica of this node which had something durable has its directory. One that never had may
+    /// have been lost in a crash, and is created anew.
+    fn check_none_lost(
+        &self,
+        image: &Image,
+        found: &[FoundReplicas],
+        known: &BTreeMap<TopicPartition, PathBuf>,
+        strays: &[Stray],
+    ) -> Result<(), OpenReplicaError> {
+        let ours = |registration: &PartitionRegistration| registration.replicas.contains(&self.broker_id);
+        let names = image.topics().flat_map(|topic| {
+            let ours = topic.partitions.iter().filter(|(_, registration)| ours(registration));
+            ours.map(|(&partition, _)| TopicPartition { topic: topic.name.to_string(), partition })
+        });
+        for name in names.filter(|name| !known.contains_key(name)) {
+            for (directory, _, checkpoints) in found {
+                let hints = self.hints(&name, false, checkpoints);
+                let offset = hints.recovery_point.max(hints.high_watermark);
+                let there = strays
+                    .iter()
+                    .find(|stray| stray.name == name && Arc::ptr_eq(&stray.directory, directory));
+                let what = match there {
+                    None => "is missing",
+                    Some(Stray { topic_id: None, .. }) => "has no partition.metadata",
+                    // What is checkpointed is that topic's, which had the same name.
+                    Some(Stray { topic_id: Some(_), .. }) => continue,
+                };
+                if offset > Offset::ZERO {
+                    let path = directory.path().join(name.directory_name());
+                    return Err(OpenReplicaError::Lost { path, what, offset });
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn partitions_in(&self, directory: &LogDirectory) -> Result<Vec<TopicPartition>, DiskError> {
@@ -173,7 +278,7 @@ impl<E: Env> Replicas<E> {
         for topic in gone {
             for &index in topic.partitions.keys() {
                 if let Some(replica) = replicas.remove(&PartitionKey { topic_id: topic.id, index }) {
-                    put_away.extend(self.delete(&replica).await?);
+                    put_away.extend(self.delete(&replica).await);
                 }
             }
         }
@@ -194,7 +299,7 @@ impl<E: Env> Replicas<E> {
                 }
             }
         }
-        for replica in self.open_many(openings).await? {
+        for replica in self.open_usable(openings).await? {
             replicas.insert(replica.key(), replica);
         }
         self.tell(&image, &before.image, layers_changed, &replicas)?;
@@ -269,38 +374,67 @@ impl<E: Env> Replicas<E> {
     ) -> Result<Opening, OpenReplicaError> {
         let key = PartitionKey { topic_id: topic.id, index: name.partition };
         let config = Arc::new(self.config(image, topic)?);
-        Ok(Opening { key, name, directory, config, hints })
+        let leader_epoch = topic.partitions[&key.index].leader_epoch;
+        Ok(Opening { key, name, directory, config, leader_epoch, hints })
     }
 
+    /// Opens replicas at start. Whatever is wrong with one of them keeps the node from starting.
     async fn open_many(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
+        let opened = self.open_each(openings).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for directory in &self.directories {
+            self.sync_names(directory, &opened).await?;
+        }
+        Ok(opened)
+    }
+
+    /// Opens replicas while the node is at work. A directory that fails at it goes offline, without them.
+    async fn open_usable(&self, openings: Vec<Opening>) -> Result<Vec<Arc<Replica<E>>>, OpenReplicaError> {
+        let places: Vec<_> = openings.iter().map(|opening| Arc::clone(&opening.directory)).collect();
+        let mut opened = Vec::with_capacity(openings.len());
+        for (directory, outcome) in places.into_iter().zip(self.open_each(openings).await) {
+            match outcome {
+                Ok(replica) => opened.push(replica),
+                Err(error) if error.is_of_disk() => directory.report_failure(&error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        for directory in &self.directories {
+            if let Err(error) = self.sync_names(directory, &opened).await {
+                directory.report_failure(&error.to_string());
+            }
+        }
+        opened.retain(|replica| replica.directory().is_online());
+        Ok(opened)
+    }
+
+    async fn open_each(&self, openings: Vec<Opening>) -> Vec<Result<Arc<Replica<E>>, OpenReplicaError>> {
         let replicas = self.clone();
         let open = move |opening| {
             let replicas = replicas.clone();
             async move { replicas.open(opening).await }
         };
-        let opened = parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await;
-        let opened = opened.into_iter().collect::<Result<Vec<_>, _>>()?;
-        self.sync_names(&opened).await?;
-        Ok(opened)
+        parallel::for_each(&self.env, "open-replica", OPENING_AT_ONCE, openings, open).await
     }
 
     /// Makes the names of new partition directories durable, once for all that are created together.
-    async fn sync_names(&self, opened: &[Arc<Replica<E>>]) -> Result<(), DiskError> {
-        for directory in &self.directories {
-            let is_new = |replica: &&Arc<Replica<E>>| {
-                Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
-            };
-            let new: Vec<_> = opened.iter().filter(is_new).collect();
-            if !new.is_empty() {
-                self.env.disk().sync_dir(directory.path()).await?;
-                new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
-            }
+    async fn sync_names(
+        &self,
+        directory: &Arc<LogDirectory>,
+        opened: &[Arc<Replica<E>>],
+    ) -> Result<(), DiskError> {
+        let is_new = |replica: &&Arc<Replica<E>>| {
+            Arc::ptr_eq(replica.directory(), directory) && replica.lock().log.needs_parent_sync()
+        };
+        let new: Vec<_> = opened.iter().filter(is_new).collect();
+        if !new.is_empty() {
+            self.env.disk().sync_dir(directory.path()).await?;
+            new.into_iter().for_each(|replica| replica.lock().log.parent_synced());
         }
         Ok(())
     }
 
     async fn open(&self, opening: Opening) -> Result<Arc<Replica<E>>, OpenReplicaError> {
-        let Opening { key, name, directory, config, hints } = opening;
+        let Opening { key, name, directory, config, leader_epoch, hints } = opening;
         let disk = self.env.disk();
         let path = directory.path().join(name.directory_name());
         let (mut log, recovery) = Log::open(disk, &path, self.log_config(key, &config), hints).await?;
@@ -313,7 +447,7 @@ impl<E: Env> Replicas<E> {
             // Which synced the directory, and so the names of the log's own files.
             log.directory_synced();
         }
-        let (epochs, producers) = self.fold(&log).await?;
+        let (epochs, producers) = self.fold(&log, leader_epoch).await?;
         let recovered = Recovered {
             log_start: LogStart(log.log_start()),
             durable_end: log.durable_end(),
@@ -340,8 +474,12 @@ impl<E: Env> Replicas<E> {
     }
 
     /// Leader epochs and producers, as a fold over the log that survived: from the latest snapshot that can be
-    /// read, else from the log's beginning.
-    async fn fold(&self, log: &Log<E::Disk>) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
+    /// read, else from the log's beginning. `newest` is the latest epoch in which anybody can have led.
+    async fn fold(
+        &self,
+        log: &Log<E::Disk>,
+        newest: LeaderEpoch,
+    ) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
         let disk = self.env.disk();
         let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
         let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
@@ -351,15 +489,18 @@ impl<E: Env> Replicas<E> {
                 reason: error.to_string(),
             })?;
         let (mut producers, from) = self.latest_snapshot(log).await?;
-        let view = log.view();
-        view.for_each_header(from, |header| {
+        let mut before = LeaderEpoch::NONE;
+        let fold = |header: &BatchHeader| {
+            check_epoch(header.partition_leader_epoch, before, newest)?;
+            before = header.partition_leader_epoch;
             epochs.fold(header);
             // The batch that contains the snapshot's offset may begin before it: it is in the snapshot.
             if header.base_offset >= from {
                 producers.fold(header);
             }
-        })
-        .await?;
+            Ok(())
+        };
+        log.view().for_each_header(from, fold).await?;
         Ok((epochs, producers))
     }
 
@@ -380,25 +521,23 @@ impl<E: Env> Replicas<E> {
     }
 
     /// Takes a replica's files out of use: the directory is renamed, to be removed later. Where the log
-    /// directory has failed, that is left to the next start, which puts aside what the metadata does not know.
-    async fn delete(&self, replica: &Arc<Replica<E>>) -> Result<Option<PathBuf>, DiskError> {
+    /// directory has failed, or fails at it, that is left to the next start, which puts aside what the metadata
+    /// does not know.
+    async fn delete(&self, replica: &Arc<Replica<E>>) -> Option<PathBuf> {
         replica.close_for_deletion().await;
-        if !replica.directory().is_online() {
-            return Ok(None);
+        let directory = replica.directory();
+        if !directory.is_online() {
+            return None;
         }
         let new_name = replica.name().deleted_directory_name(self.unique(replica.key()));
-        self.rename(replica.directory(), replica.name(), new_name).await.map(Some)
+        let renamed = self.rename(directory, replica.name(), new_name).await;
+        renamed.inspect_err(|error| directory.report_failure(&error.to_string())).ok()
     }
 
-    async fn put_aside(
-        &self,
-        directory: &LogDirectory,
-        name: &TopicPartition,
-        topic_id: Option<Uuid>,
-    ) -> Result<(), DiskError> {
-        let unique =
-            self.unique(PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition });
-        let path = self.rename(directory, name, name.stray_directory_name(unique)).await?;
+    async fn put_aside(&self, stray: &Stray) -> Result<(), DiskError> {
+        let Stray { directory, name, topic_id } = stray;
+        let key = PartitionKey { topic_id: topic_id.unwrap_or_default(), index: name.partition };
+        let path = self.rename(directory, name, name.stray_directory_name(self.unique(key))).await?;
         tracing::warn!(path = %path.display(), "a partition that the metadata does not know is put aside");
         Ok(())
     }
@@ -460,6 +599,19 @@ pub(super) async fn remove_directory<D: Disk>(disk: &D, path: &std::path::Path) 
         }
     }
     disk.remove_dir(path).await
+}
+
+/// That a batch's leader epoch, which no CRC covers, can be the one in which it was written: leaders follow one
+/// another, and the metadata knew each of them before it wrote. One that has rotted would pass for an epoch
+/// that this replica has seen.
+fn check_epoch(epoch: LeaderEpoch, before: LeaderEpoch, newest: LeaderEpoch) -> Result<(), String> {
+    if epoch < before {
+        return Err(format!("the batch is of leader epoch {epoch}, the one before it of {before}"));
+    }
+    if epoch > newest {
+        return Err(format!("the batch is of leader epoch {epoch}, the metadata knows none after {newest}"));
+    }
+    Ok(())
 }
 
 fn to_partition(registration: &PartitionRegistration) -> Registration {

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::budget::Budget;
 use super::connection::ConnectionConfig;
+use super::context::{Authorizer, PermitAll};
 use super::controller_task::{ControllerFailure, ControllerTask};
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
 use super::flusher::FlushQueue;
@@ -313,6 +314,9 @@ async fn bind<E: Env>(env: &E, config: &ServerConfig) -> Result<Vec<Socket<E>>, 
         let address = SocketAddr::new(listen_address(listener)?, listener.port);
         sockets.push((listener.clone(), env.network().bind(address).await?));
     }
+    for ListenerAddress { name, .. } in &config.controller_listeners {
+        tracing::info!(listener = name, "not bound: the only controller runs in this process");
+    }
     Ok(sockets)
 }
 
@@ -384,12 +388,14 @@ fn serve<E: Env>(
     };
     let slots = Arc::new(Semaphore::new(config.max_connections.min(CONNECTIONS_MAX)));
     let ids = Arc::new(AtomicU64::new(0));
+    let authorizer: Arc<dyn Authorizer> = Arc::new(PermitAll);
     let listen = |(listener, socket): Socket<E>| {
         let listener = ListenerConfig {
             name: listener.name,
             address: socket.local_address(),
             slots: Arc::clone(&slots),
             ids: Arc::clone(&ids),
+            authorizer: Arc::clone(&authorizer),
             connection: connection.clone(),
         };
         Listener::serve(env, broker.clone(), listener, socket)

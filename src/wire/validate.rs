@@ -12,7 +12,8 @@
 //! Compressed records are read through a fixed buffer: nothing here grows with their number or size, save a
 //! batch that has to be compressed anew. Where Kafka is more lenient we refuse, as INVALID_RECORD: offset
 //! deltas other than 0, 1, 2 ... (Kafka re-encodes such a batch, or stores it as it is), a transactional batch
-//! without a producer id, a producer id without an epoch, bytes after the batch.
+//! without a producer id, a producer id without an epoch, bytes after the batch or after what was compressed
+//! (Kafka drops them, be they a second batch); and as INVALID_TIMESTAMP, a batch that claims LogAppendTime.
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use ottla::client::connection::Connection;
 use ottla::client::consumer::{Consumer, Start, TopicPartition};
 use ottla::config::server::{ServerConfig, single_broker};
 use ottla::env::tokio::TokioEnv;
-use ottla::env::{Clock as _, Env as _};
+use ottla::env::{Clock as _, Env};
 use ottla::node::{self, Node};
 use ottla::types::{ProducerEpoch, ProducerId};
 use ottla::wire::Request;
@@ -151,7 +151,7 @@ impl Drop for TestNode {
 }
 
 /// Sends a request and waits for its answer.
-pub(crate) async fn call<R: Request>(connection: &Connection<TokioEnv>, request: &R) -> R::Response {
+pub(crate) async fn call<E: Env, R: Request>(connection: &Connection<E>, request: &R) -> R::Response {
     let deadline = connection.env().clock().now() + PATIENCE;
     connection.start(request, NAMED, deadline).unwrap().wait().await.unwrap()
 }

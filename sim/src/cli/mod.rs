@@ -1,4 +1,4 @@
-//! The command line: `cargo sim run|sweep|meta|replay|shrink|explain|golden|mutants`.
+//! The command line: `cargo sim run|sweep|meta|replay|shrink|keep|explain|golden|mutants`.
 
 mod meta;
 mod mutants;
@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::failure::FailureFile;
 use crate::golden::Golden;
+use crate::regression::Regression;
 use crate::run::{FailureKind, Plan, Report, Verdict};
 use crate::scenario::Scenario;
 use crate::shrink::{shrink, size};
@@ -57,7 +58,7 @@ enum Command {
         #[arg(long)]
         scenario: Option<String>,
     },
-    /// Plays a failure file again and says whether it still fails.
+    /// Plays a failure file, or a regression, again and says whether it still fails.
     Replay {
         /// The file.
         file: PathBuf,
@@ -69,6 +70,20 @@ enum Command {
         /// Where to write the smaller plan.
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Makes a regression of a failure file.
+    Keep {
+        /// The failure file.
+        file: PathBuf,
+        /// Where the regression goes.
+        #[arg(long)]
+        out: PathBuf,
+        /// What was wrong.
+        #[arg(long)]
+        found: String,
+        /// The commit that mended it.
+        #[arg(long)]
+        mended: String,
     },
     /// Prints what happened in a run, line by line: virtual time, node, event.
     Explain(Explain),
@@ -139,7 +154,7 @@ struct Explain {
     /// The scenario: a name or a file.
     #[arg(long, default_value = DEFAULT_SCENARIO)]
     scenario: String,
-    /// A failure file instead of seed and scenario.
+    /// A failure file, or a regression, instead of seed and scenario.
     #[arg(long, conflicts_with_all = ["seed", "scenario"])]
     file: Option<PathBuf>,
     /// Shows the scheduler's own events too.
@@ -189,7 +204,14 @@ pub fn main(play: Play) -> ExitCode {
 fn carry_out(cli: &Cli, play: Play) -> Result<(), Ended> {
     match &cli.command {
         Command::Run(one) => run_one(&cli.find(&one.scenario)?, one.seed, play),
-        Command::Sweep(args) => sweep(&cli.choose(args.scenario.as_deref())?, args, play),
+        Command::Sweep(args) => {
+            let regressed = match args.scenario {
+                Some(_) => None,
+                None => replay_all(&Regression::load_all(&cli.scenarios.join("regressions"))?, play),
+            };
+            let swept = sweep(&cli.choose(args.scenario.as_deref())?, args, play);
+            swept.and(regressed.map_or(Ok(()), |kind| Err(Ended::Failed(kind))))
+        }
         Command::Meta { seeds, scenario } => meta::compare(&cli.scenarios, seeds, scenario.as_deref())
             .map_err(|ended| match ended {
                 meta::Ended::Usage(message) => Ended::Usage(message),
@@ -197,6 +219,11 @@ fn carry_out(cli: &Cli, play: Play) -> Result<(), Ended> {
             }),
         Command::Replay { file } => replay(file, play),
         Command::Shrink { file, out } => shrink_file(file, out.as_deref(), play),
+        Command::Keep { file, out, found, mended } => {
+            let Plan { scenario, seed, schedule } = plan_of(file)?;
+            let (found, mended) = (found.clone(), mended.clone());
+            Ok(Regression { found, mended, seed, scenario, schedule }.save(out)?)
+        }
         Command::Explain(args) => explain(cli, args, play),
         Command::Golden { bless, file } => golden(&cli.choose(None)?, *bless, file, play),
         Command::Mutants { name: None } => Ok(mutants::list(&cli.scenarios)?),
@@ -295,13 +322,39 @@ fn keep_failure(plan: &Plan, report: &Report, directory: &Path) {
     }
 }
 
+/// Plays every regression; how the worst of them fails.
+fn replay_all(regressions: &[(PathBuf, Regression)], play: Play) -> Option<FailureKind> {
+    let mut worst = None;
+    for (path, regression) in regressions {
+        let plan = regression.plan();
+        let report = play(&plan, Keep::Nothing);
+        if let (Some(failure), Verdict::Failed(kind)) =
+            (&report.failure, report.verdict(&plan.scenario.expect))
+        {
+            println!("{}: {failure}\n  cargo sim replay {}", regression.found, path.display());
+            worst = worst.map_or(Some(kind), |worst: FailureKind| Some(worst.min(kind)));
+        }
+    }
+    println!("{} regressions played{}", regressions.len(), if worst.is_some() { ": FAILED" } else { "" });
+    worst
+}
+
+/// The plan in a failure file or in a regression.
+fn plan_of(path: &Path) -> Result<Plan, String> {
+    match path.extension().is_some_and(|extension| extension == "toml") {
+        true => Regression::load(path).map(|regression| regression.plan()),
+        false => FailureFile::load(path).map(|file| file.plan()),
+    }
+}
+
 fn replay(path: &Path, play: Play) -> Result<(), Ended> {
-    let file = FailureFile::load(path)?;
-    let plan = file.plan();
+    let plan = plan_of(path)?;
     let report = play(&plan, Keep::Last(TAIL));
     print::run(&plan, &report);
-    let same = if report.digest == file.digest { "the same run" } else { "the code has changed since" };
-    println!("hash {} then: {same}", file.digest);
+    if let Ok(file) = FailureFile::load(path) {
+        let same = if report.digest == file.digest { "the same run" } else { "the code has changed since" };
+        println!("hash {} then: {same}", file.digest);
+    }
     match report.verdict(&plan.scenario.expect) {
         Verdict::Failed(kind) => Err(Ended::Failed(kind)),
         Verdict::Passed | Verdict::FailedAsClaimed => Ok(()),
@@ -335,7 +388,7 @@ fn shrink_file(path: &Path, out: Option<&Path>, play: Play) -> Result<(), Ended>
 
 fn explain(cli: &Cli, args: &Explain, play: Play) -> Result<(), Ended> {
     let plan = match (&args.file, args.seed) {
-        (Some(file), _) => FailureFile::load(file)?.plan(),
+        (Some(file), _) => plan_of(file)?,
         (None, Some(seed)) => Plan::draw(&cli.find(&args.scenario)?, seed),
         (None, None) => unreachable!("the command line requires one of them"),
     };

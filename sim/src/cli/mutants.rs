@@ -1,9 +1,9 @@
 //! `cargo sim mutants`: plants a bug, sweeps seeds until one fails, and tells what happened.
 //!
-//! A mutant is built in a copy of the sources under `target/mutants`, with a target directory of its own that
-//! begins with the dependencies as this program was built with them: only the two packages of the workspace
-//! are compiled. Cargo finds `.cargo/config.toml` above the copy. A second one in the copy would be merged
-//! with it, and other flags would compile everything anew.
+//! A mutant is built in a copy of the sources under `target/mutants`, as this program was built and with the
+//! dependencies that it was built with: only the two packages of the workspace are compiled. Cargo finds
+//! `.cargo/config.toml` above the copy. A second one in the copy would be merged with it, and other flags would
+//! compile everything anew.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,8 @@ fn first_failure(directory: &Path) -> Result<Option<(PathBuf, FailureFile)>, Str
 /// and what it did, and whatever names what the failure names.
 fn story(timeline: &str, file: &FailureFile) -> Vec<String> {
     let failed_at = file.failure.time_ns as f64 / 1e9;
-    let kind = |line: &str| line.get(23..31).unwrap_or_default().trim().to_owned();
+    // Time, node, kind, text.
+    let kind = |line: &str| line.split_whitespace().nth(2).unwrap_or_default().to_owned();
     let in_time = |line: &&str| {
         line.get(..11).and_then(|time| time.trim().parse::<f64>().ok()).is_some_and(|t| t <= failed_at + 1e-6)
     };
@@ -135,7 +136,8 @@ fn subjects(message: &str) -> Vec<&str> {
 
 /// Builds the mutant; the path of its program.
 fn build(mutant: &Mutant) -> Result<PathBuf, String> {
-    let tree = Path::new("target/mutants").join(&mutant.name);
+    // One copy for all mutants: what one leaves changed the next changes back, and little is built anew.
+    let tree = Path::new("target/mutants/source");
     let original = fs::read_to_string(&mutant.file).map_err(|e| format!("{}: {e}", mutant.file.display()))?;
     let planted = mutant.plant(&original)?;
     let told = |error: std::io::Error| format!("{}: {error}", tree.display());
@@ -143,15 +145,24 @@ fn build(mutant: &Mutant) -> Result<PathBuf, String> {
         copy_changed(Path::new(path), &tree.join(path), &mutant.file, &planted).map_err(told)?;
     }
     let target = std::path::absolute("target/mutants/target").map_err(told)?;
-    lend_dependencies(&target.join("sim")).map_err(told)?;
+    let own = std::env::current_exe().map_err(told)?;
+    let own = own.parent().ok_or("this program lies in no directory")?;
+    // Cargo names a profile's directory after the profile; only that of dev is called debug.
+    let directory = own.file_name().ok_or("this program lies in no directory")?.to_string_lossy();
+    let profile = if directory == "debug" { "dev" } else { &*directory };
+    let into = target.join(&*directory);
+    lend_dependencies(own, &into).map_err(told)?;
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--profile", "sim", "--package", "ottla-sim", "--locked"]);
-    let status = cargo.current_dir(&tree).env("CARGO_TARGET_DIR", &target).status().map_err(told)?;
-    let program = target.join("sim/ottla-sim");
+    cargo.args(["build", "--quiet", "--package", "ottla-sim", "--locked", "--profile", profile]);
+    cargo.env("CARGO_TARGET_DIR", &target);
+    let status = cargo.current_dir(tree).status().map_err(told)?;
+    let program = into.join("ottla-sim");
     if !status.success() {
         return Err(format!("{} does not compile", mutant.name));
     }
-    let kept = tree.join("ottla-sim");
+    let programs = Path::new("target/mutants/programs");
+    fs::DirBuilder::new().recursive(true).create(programs).map_err(told)?;
+    let kept = programs.join(&mutant.name);
     fs::copy(&program, &kept).map_err(told)?;
     Ok(kept)
 }
@@ -180,9 +191,7 @@ fn copy_changed(from: &Path, to: &Path, mutated: &Path, planted: &str) -> std::i
 
 /// Gives a target directory the dependencies that this program was built with. Libraries are linked; what
 /// cargo writes to in place is copied, with its times, by which cargo knows what is fresh.
-fn lend_dependencies(to: &Path) -> std::io::Result<()> {
-    let program = std::env::current_exe()?;
-    let Some(from) = program.parent().filter(|directory| directory.ends_with("sim")) else { return Ok(()) };
+fn lend_dependencies(from: &Path, to: &Path) -> std::io::Result<()> {
     for directory in ["deps", "build", ".fingerprint"] {
         lend(&from.join(directory), &to.join(directory), directory == "deps")?;
     }

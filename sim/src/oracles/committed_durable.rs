@@ -3,10 +3,12 @@
 //! high watermark that it has shown.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use ottla::env::Event;
+use ottla::types::Offset;
 
-use super::{Evidence, Violation};
+use super::{AckedValue, Evidence, Violation};
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
     let mut greatest = BTreeMap::new();
@@ -23,7 +25,17 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
             _ => continue,
         };
         if let Some(top) = greatest.get(&(node, *partition)).filter(|top| **top > end.0) {
-            let message = format!("{node}: {partition} had committed up to {top} and {how} at {end}");
+            let name = evidence.key_of(partition);
+            let called = name.map_or_else(|| partition.to_string(), |key| key.to_string());
+            let mut message = format!("{node}: {called} had committed up to {top} and {how} at {end}");
+            let is_gone = |acked: &AckedValue| {
+                let lies_there = acked.offset.is_some_and(|offset| (end.0..*top).contains(&Offset(offset)));
+                name == Some(acked.key) && lies_there && acked.time_ns <= observed.time_ns
+            };
+            if let Some(acked) = evidence.acked().into_iter().find(is_gone) {
+                write!(message, "; {} was acknowledged there", acked.value)
+                    .expect("a string takes everything");
+            }
             return Some(Violation { time_ns: observed.time_ns, message });
         }
     }
@@ -32,13 +44,23 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inside::*;
+    use super::super::{inside::*, planted::*};
     use super::*;
 
     #[test]
     fn a_log_that_opens_or_is_cut_below_what_it_committed_has_lost_it() {
         assert!(check(&said(vec![(0, moved(0, 5, 5, 7)), (1, opened(0, 4, 4))])).is_some());
         assert!(check(&said(vec![(0, moved(0, 5, 5, 7)), (0, cut(7, 4))])).is_some());
+    }
+
+    #[test]
+    fn what_was_acknowledged_there_is_named() {
+        let mut evidence = history(vec![named(), send(77), acked(77, 4)]);
+        evidence.observed = said(vec![(0, moved(0, 5, 5, 7)), (1, opened(0, 4, 4))]).observed;
+        evidence.observed[1].time_ns = 3_000_000;
+        let message = check(&evidence).expect("4 is gone").message;
+        assert!(message.contains("topic-0/0 had committed up to 5"), "{message}");
+        assert!(message.ends_with("opened at 4; 77 was acknowledged there"), "{message}");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! `lost-write` (jepsen.tests.kafka): a value that was acknowledged, below the highest offset that anybody
-//! read of its partition, and that nobody ever read.
+//! read of its partition and not below its log start, and that nobody ever read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,12 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
         *entry = (*entry).max((one.offset, one.time_ns));
         read.insert(one.value);
     }
+    let starts = evidence.log_starts();
     let lost = evidence.acked().into_iter().find_map(|acked| {
         let (top, seen_ns) = *highest.get(&acked.key)?;
         let offset = acked.offset?;
-        (offset < top && !read.contains(&acked.value)).then_some((acked, offset, top, seen_ns))
+        let is_deleted = starts.get(&acked.key).is_some_and(|start| offset < *start);
+        (offset < top && !is_deleted && !read.contains(&acked.value)).then_some((acked, offset, top, seen_ns))
     });
     lost.map(|(acked, offset, top, seen_ns)| Violation {
         time_ns: acked.time_ns.max(seen_ns),
@@ -37,6 +39,13 @@ mod tests {
         let evidence = history(vec![send(1), acked(1, 0), send(2), acked(2, 1), polled(2, &[(1, 2)])]);
         let violation = check(&evidence).expect("1 is lost");
         assert!(violation.message.starts_with("1 was acknowledged in topic-0/0 at 0"), "{violation:?}");
+    }
+
+    #[test]
+    fn what_was_deleted_is_not_lost() {
+        let mut events = vec![send(1), acked(1, 0), send(2), acked(2, 1), polled(2, &[(1, 2)])];
+        events.push(starts(2, 1));
+        assert_eq!(check(&history(events)), None);
     }
 
     #[test]

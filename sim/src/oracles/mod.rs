@@ -8,25 +8,38 @@
 //! | `unseen` | every acknowledged value is read in the end | Jepsen |
 //! | `vanished` | what a consumer was given stays in the log | DESIGN, "What we promise" |
 //! | `position-lost` | an offset up to which a consumer has read stays in the log | DESIGN, "What we promise" |
+//! | `log-start` | a log starts where it was asked to, and never earlier again | KIP-107 |
+//! | `retention` | retention leaves what it is to leave | KIP-47 |
+//! | `list-offsets` | a lookup by timestamp finds the record that a reader would | KIP-79, KIP-734 |
 //! | `duplicate` | a value has one offset | Jepsen |
 //! | `inconsistent-offsets` | an offset has one value | Jepsen |
 //! | `G1a` | a value whose write failed for certain is not read | Jepsen |
 //! | `nonmonotonic-poll` | a consumer's polls do not go back | Jepsen |
 //! | `poll-skip` | a consumer's polls skip nothing that others read | Jepsen |
 //! | `nonmonotonic-send` | a producer's sends, one after the other, have ascending offsets | Jepsen |
+//! | `reordered` | an idempotent producer's records stand in the order in which they were sent | KIP-98 |
+//! | `sequence` | no idempotent producer in good order is told that it is not | KIP-98 |
+//! | `answers` | what is out of place, damaged or repeated is answered as by Kafka | KIP-98, KIP-467 |
+//! | `ack-committed` | what is acknowledged counts already | DESIGN, "What we promise" |
+//! | `read-committed` | what is read is committed already | DESIGN, "What we promise" |
 //! | `garbled` | what is read is what was written | DESIGN, "What we promise" |
 //! | `positions-ordered` | log start <= high watermark <= counted end <= log end | DESIGN, rule 3 |
 //! | `high-watermark-monotone` | it rises until the replica restarts or truncates | Kafka's raft simulation |
 //! | `committed-durable` | a log never ends below a high watermark that it has shown | DESIGN, "What we promise" |
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
+//! | `prompt` | without a fault nothing takes long | DESIGN, "Syncs": no timer |
 //! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
 
+mod ack_committed;
+mod answers;
 mod committed_durable;
 mod duplicate;
 mod g1a;
 mod garbled;
 mod high_watermark_monotone;
 mod inconsistent_offsets;
+mod list_offsets;
+mod log_start;
 mod lost_write;
 mod nonmonotonic_poll;
 mod nonmonotonic_send;
@@ -34,15 +47,24 @@ mod poll_skip;
 mod position_lost;
 mod positions_ordered;
 mod progress;
+mod prompt;
+mod read_committed;
+mod reordered;
+mod retention;
+mod sequence;
+mod timeline;
 mod unexpected_exit;
 mod unseen;
 mod vanished;
 
 use std::collections::BTreeMap;
 
+use ottla::types::PartitionKey;
+
 use crate::faults::FaultKind;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
 use crate::process::Exit;
+use crate::scenario::Retention;
 use crate::world::Observed;
 
 /// Everything that a run leaves to be judged.
@@ -60,6 +82,10 @@ pub struct Evidence {
     pub keys: Vec<Key>,
     /// Whether producers were idempotent.
     pub idempotent: bool,
+    /// What retention must leave.
+    pub retention: Retention,
+    /// Records have up to so many bytes.
+    pub record_bytes: u64,
     /// When everything had healed, in virtual nanoseconds.
     pub healed_ns: u64,
     /// When patience ended.
@@ -105,10 +131,12 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 16] = [
+pub const ALL: [Oracle; 25] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
+    safety("ack-committed", ack_committed::check),
+    safety("read-committed", read_committed::check),
     safety("garbled", garbled::check),
     safety("inconsistent-offsets", inconsistent_offsets::check),
     safety("duplicate", duplicate::check),
@@ -116,11 +144,18 @@ pub const ALL: [Oracle; 16] = [
     safety("nonmonotonic-poll", nonmonotonic_poll::check),
     safety("poll-skip", poll_skip::check),
     safety("nonmonotonic-send", nonmonotonic_send::check),
+    safety("reordered", reordered::check),
     safety("lost-write", lost_write::check),
     safety("unseen", unseen::check),
     safety("vanished", vanished::check),
     safety("position-lost", position_lost::check),
+    safety("log-start", log_start::check),
+    safety("retention", retention::check),
+    safety("list-offsets", list_offsets::check),
+    safety("answers", answers::check),
+    safety("sequence", sequence::check),
     safety("unexpected-exit", unexpected_exit::check),
+    Oracle { name: "prompt", class: Class::Liveness, check: prompt::check },
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
 ];
 
@@ -171,6 +206,29 @@ impl Evidence {
         })
     }
 
+    /// A partition as clients call it, if anybody was told its topic's id.
+    fn key_of(&self, partition: &PartitionKey) -> Option<Key> {
+        self.events.iter().find_map(|event| match event.what {
+            What::Named { topic, id } if id == partition.topic_id.0 => {
+                Some(Key { topic, partition: partition.index })
+            }
+            _ => None,
+        })
+    }
+
+    /// The furthest log start of each partition that anybody was told. Below it records may be gone: whether
+    /// it may lie there is for `log-start` and `retention` to say.
+    fn log_starts(&self) -> BTreeMap<Key, i64> {
+        let mut starts = BTreeMap::new();
+        for event in &self.events {
+            if let What::LogStart { key, offset } = event.what {
+                let furthest = starts.entry(key).or_insert(offset);
+                *furthest = offset.max(*furthest);
+            }
+        }
+        starts
+    }
+
     /// When and up to where each partition was drained, and by whom.
     fn drains(&self) -> BTreeMap<Key, Drain> {
         let drains = self.events.iter().filter_map(|event| match event.what {
@@ -204,6 +262,11 @@ mod planted {
     use super::*;
 
     pub(super) const KEY: Key = Key { topic: 0, partition: 0 };
+
+    /// The same partition, as nodes call it.
+    pub(super) fn named() -> (u32, What) {
+        (9, What::Named { topic: 0, id: 1_000 })
+    }
 
     /// One event per line; time is the line's number in milliseconds.
     pub(super) fn history(events: Vec<(u32, What)>) -> Evidence {
@@ -239,6 +302,14 @@ mod planted {
         (client, What::Polled { key: KEY, records: records.to_vec() })
     }
 
+    pub(super) fn starts(client: u32, offset: i64) -> (u32, What) {
+        (client, What::LogStart { key: KEY, offset })
+    }
+
+    pub(super) fn deleting(client: u32, before: Option<i64>) -> (u32, What) {
+        (client, What::Deleting { key: KEY, before })
+    }
+
     pub(super) fn drained(client: u32, end: i64) -> (u32, What) {
         (client, What::Drained { key: KEY, end })
     }
@@ -249,7 +320,7 @@ mod inside {
     //! What a node said, by hand.
 
     use ottla::env::Event;
-    use ottla::types::{LeaderEpoch, Offset, PartitionKey, Uuid};
+    use ottla::types::{LeaderEpoch, Offset, Uuid};
 
     use super::*;
     use crate::engine::{Life, NodeId};

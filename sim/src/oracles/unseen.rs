@@ -1,17 +1,19 @@
 //! `unseen` (jepsen.tests.kafka): a value that was acknowledged and that nobody read, although its partition
-//! was read to the end when all was over.
+//! was read to the end when all was over, and does not begin behind it.
 
 use std::collections::BTreeSet;
 
 use super::{Evidence, Violation};
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
-    let drains = evidence.drains();
+    let (drains, starts) = (evidence.drains(), evidence.log_starts());
     let read: BTreeSet<_> = evidence.reads().map(|read| (read.key, read.value)).collect();
     evidence.acked().into_iter().find_map(|acked| {
         let drain = drains.get(&acked.key)?;
         let is_seen = read.contains(&(acked.key, acked.value)) || acked.time_ns > drain.time_ns;
-        (!is_seen).then(|| Violation {
+        let is_deleted =
+            starts.get(&acked.key).is_some_and(|start| acked.offset.is_some_and(|at| at < *start));
+        (!is_seen && !is_deleted).then(|| Violation {
             time_ns: drain.time_ns,
             message: format!(
                 "{} was acknowledged in {}{} and read by nobody; the log ends at {}",
@@ -34,6 +36,12 @@ mod tests {
         let evidence = history(vec![send(1), acked(1, 0), sought(2, 0), drained(2, 0)]);
         let violation = check(&evidence).expect("1 is nowhere");
         assert_eq!(violation.time_ns, 3_000_000);
+    }
+
+    #[test]
+    fn what_was_deleted_need_not_be_there() {
+        let deleted = vec![send(1), acked(1, 0), starts(2, 1), sought(2, 1), drained(2, 1)];
+        assert_eq!(check(&history(deleted)), None);
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! `vanished` (DESIGN, "What we promise"): a record that was delivered to a consumer, whatever its acks, stays
-//! in the log: the last reader, who reads everything, finds it too.
+//! in the log: the last reader, who reads everything, finds it too, unless it lies below the log start.
 
 use std::collections::BTreeSet;
 
 use super::{Evidence, Violation};
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
-    let drains = evidence.drains();
+    let (drains, starts) = (evidence.drains(), evidence.log_starts());
     let last: BTreeSet<_> = evidence
         .reads()
         .filter(|read| drains.get(&read.key).is_some_and(|drain| drain.client == read.client))
@@ -14,7 +14,8 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
         .collect();
     evidence.reads().find_map(|read| {
         let drain = drains.get(&read.key).filter(|drain| read.time_ns <= drain.time_ns)?;
-        (!last.contains(&(read.key, read.offset, read.value))).then(|| Violation {
+        let is_deleted = starts.get(&read.key).is_some_and(|start| read.offset < *start);
+        (!is_deleted && !last.contains(&(read.key, read.offset, read.value))).then(|| Violation {
             time_ns: drain.time_ns,
             message: format!(
                 "{} was read in {} at {}, but the last reader did not find it there; the log ends at {}",
@@ -39,6 +40,12 @@ mod tests {
             drained(3, 1),
         ]);
         assert!(check(&evidence).expect("1 is gone").message.starts_with("1 was read in topic-0/0 at 0"));
+    }
+
+    #[test]
+    fn what_was_deleted_need_not_be_found() {
+        let deleted = vec![polled(2, &[(0, 1)]), starts(3, 1), sought(3, 1), drained(3, 1)];
+        assert_eq!(check(&history(deleted)), None);
     }
 
     #[test]

@@ -16,13 +16,27 @@ use crate::run::Stage;
 
 const POLL: Duration = Duration::from_millis(500);
 const REST: Duration = Duration::from_millis(100);
+const ASK: Duration = Duration::from_secs(5);
 
+/// Some consumers take small bites: less than a batch, or than a segment.
 pub(super) fn consumer_config(stage: &Stage, env: &SimEnv) -> ConsumerConfig {
+    let mut dice = Dice::new(stage.world.engine().seed(), env.life().node, "consumer config", 0);
+    let defaults = ConsumerConfig::default();
+    let bite = |dice: &mut Dice, usual: i32| {
+        if dice.one_in(3) { dice.between(100, 20_000) as i32 } else { usual }
+    };
     ConsumerConfig {
         client: client_config(stage, env),
         auto_offset_reset: OffsetReset::None,
         allow_auto_create_topics: false,
-        ..ConsumerConfig::default()
+        fetch_max_bytes: bite(&mut dice, defaults.fetch_max_bytes),
+        max_partition_fetch_bytes: bite(&mut dice, defaults.max_partition_fetch_bytes),
+        max_poll_records: if dice.one_in(4) {
+            dice.between(1, 50) as usize
+        } else {
+            defaults.max_poll_records
+        },
+        ..defaults
     }
 }
 
@@ -53,12 +67,24 @@ pub(super) struct Reader {
     env: SimEnv,
     pub(super) consumer: Consumer<SimEnv>,
     keys: BTreeMap<TopicPartition, Key>,
+    /// Offsets and timestamps of what was read, for whoever asks for them.
+    dates: Option<BTreeMap<Key, Vec<(i64, i64)>>>,
 }
 
 impl Reader {
     pub(super) fn new(stage: Stage, env: SimEnv, consumer: Consumer<SimEnv>) -> Self {
         let keys = stage.scenario.keys().into_iter().map(|key| (partition_of(key), key)).collect();
-        Self { stage, env, consumer, keys }
+        Self { stage, env, consumer, keys, dates: None }
+    }
+
+    /// Remembers from now on when which record was written.
+    pub(super) fn keep_dates(&mut self) {
+        self.dates = Some(BTreeMap::new());
+    }
+
+    /// Offsets and timestamps of the records read so far, in order.
+    pub(super) fn dates(&self, key: Key) -> Vec<(i64, i64)> {
+        self.dates.as_ref().and_then(|dates| dates.get(&key)).cloned().unwrap_or_default()
     }
 
     /// Goes on to read a partition at this offset.
@@ -79,21 +105,36 @@ impl Reader {
             Ok(records) => self.take(&records),
             Err(error) => {
                 if let Some(partition) = take_complaint(&self.stage, &self.env, &error) {
-                    self.seek(self.keys[&partition], 0);
+                    self.begin_anew(&partition).await;
                 }
                 self.env.clock().sleep(REST).await;
             }
         }
     }
 
-    fn take(&self, records: &[ConsumerRecord]) {
+    /// Goes on from the log's start, if somebody says where that is; else the next poll complains again.
+    async fn begin_anew(&mut self, partition: &TopicPartition) {
+        let asked = self.consumer.beginning_offsets(std::slice::from_ref(partition), ASK).await;
+        if let Ok(starts) = asked {
+            let (key, offset) = (self.keys[partition], starts[partition].0);
+            self.stage.history.record(self.env.life().node, What::LogStart { key, offset });
+            self.seek(key, offset.max(0) as u64);
+        }
+    }
+
+    fn take(&mut self, records: &[ConsumerRecord]) {
         let node = self.env.life().node;
         let mut polled: BTreeMap<Key, Vec<(i64, u64)>> = BTreeMap::new();
         for record in records {
             let partition = TopicPartition { topic: record.topic.clone(), partition: record.partition };
             let (key, offset) = (self.keys[&partition], record.offset.0);
             match payload::decode(record.value.as_deref().unwrap_or_default()) {
-                Ok(value) => polled.entry(key).or_default().push((offset, value)),
+                Ok(value) => {
+                    polled.entry(key).or_default().push((offset, value));
+                    if let Some(dates) = &mut self.dates {
+                        dates.entry(key).or_default().push((offset, record.timestamp.0));
+                    }
+                }
                 Err(detail) => self.stage.history.record(node, What::Garbled { key, offset, detail }),
             }
         }

@@ -3,11 +3,14 @@
 //! Producers send values, each once, to partitions at random and keep track of what became of them. Consumers
 //! read everything, go back now and then, and rest now and then. Once all has healed every producer sends to
 //! every partition until that is acknowledged; when all producers have ended, an auditor reads every partition
-//! from its beginning to its end.
+//! from its beginning to its end, and looks some of its records up by their timestamps. Where a scenario asks
+//! for it, somebody deletes records meanwhile; elsewhere a pedant sends what no producer would.
 
 mod audit;
 mod consume;
+mod delete;
 pub mod payload;
+mod pedant;
 mod produce;
 
 use std::time::Duration;
@@ -34,7 +37,8 @@ pub struct Clients;
 impl Workload for Clients {
     async fn run(&self, stage: Stage) {
         let scenario = stage.scenario.clone();
-        create_topics(&stage, scenario.auditor()).await;
+        let mut admin = create_topics(&stage, scenario.auditor()).await;
+        name_topics(&stage, scenario.auditor(), &mut admin).await;
         let consumers: Vec<TaskHandle> = scenario
             .consumers()
             .into_iter()
@@ -51,8 +55,16 @@ impl Workload for Clients {
                 env.clone().spawn("producer", produce::produce(stage, env))
             })
             .collect();
-        for producer in producers {
-            producer.join().await;
+        let deleter = (scenario.workload.delete_records_every_ms > 0).then(|| {
+            let env = stage.world.env(scenario.deleter());
+            env.clone().spawn("deleter", delete::delete(stage.clone(), env))
+        });
+        let pedant = scenario.insists().then(|| {
+            let env = stage.world.env(scenario.pedant());
+            env.clone().spawn("pedant", pedant::insist(stage.clone(), env))
+        });
+        for client in producers.into_iter().chain(deleter).chain(pedant) {
+            client.join().await;
         }
         audit::audit(&stage, stage.world.env(scenario.auditor())).await;
         for consumer in consumers {
@@ -79,7 +91,7 @@ fn partition_of(key: Key) -> TopicPartition {
 }
 
 /// Creates the topics; asks again until they are there, whatever comes in between.
-async fn create_topics(stage: &Stage, node: NodeId) {
+async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     let scenario = &stage.scenario;
     let env = stage.world.env(node);
     let flush = match scenario.row.flush {
@@ -94,7 +106,7 @@ async fn create_topics(stage: &Stage, node: NodeId) {
             // Steps take a simulated wall clock days off: a broker that refuses timestamps an hour ahead of its
             // own, as Kafka's default has it, would then refuse everything, and be right.
             new.configs.insert("message.timestamp.after.max.ms".to_owned(), i64::MAX.to_string());
-            new.configs.insert("segment.bytes".to_owned(), scenario.cluster.segment_bytes.to_string());
+            new.configs.extend(scenario.cluster.topic.clone());
             new
         })
         .collect();
@@ -110,9 +122,28 @@ async fn create_topics(stage: &Stage, node: NodeId) {
         }
         env.clock().sleep(Duration::from_millis(100)).await;
     }
+    admin
 }
 
-/// Writes down a consumer's complaint if it means that something is wrong with the log; says in which
+/// Writes down the topics' ids, by which the broker speaks of them to whoever watches it.
+async fn name_topics(stage: &Stage, node: NodeId, admin: &mut Admin<SimEnv>) {
+    let env = stage.world.env(node);
+    let topics = 0..stage.scenario.cluster.topics;
+    let names: Vec<String> = topics.map(|topic| Key { topic, partition: 0 }.topic_name()).collect();
+    let described = loop {
+        let described = admin.describe_topics(&names).await.unwrap_or_default();
+        let known: Vec<_> = described.into_iter().filter_map(|(_, topic)| topic.ok()).collect();
+        if known.len() == names.len() {
+            break known;
+        }
+        env.clock().sleep(Duration::from_millis(100)).await;
+    };
+    for (topic, described) in (0..).zip(described) {
+        stage.history.record(node, What::Named { topic, id: described.id.0 });
+    }
+}
+
+/// Writes down a consumer's complaint if the log is not as it was, or not as it should be; says in which
 /// partition the consumer has to begin anew.
 fn take_complaint(stage: &Stage, env: &SimEnv, error: &ConsumeError) -> Option<TopicPartition> {
     let record = |what| stage.history.record(env.life().node, what);

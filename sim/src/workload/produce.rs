@@ -41,9 +41,14 @@ fn producer_config(stage: &Stage, env: &SimEnv) -> ProducerConfig {
         batch_size: dice.between(200, 20_000) as usize,
         delivery_timeout: DELIVERY,
         max_block: Duration::from_secs(10),
-        compression_type: Compression::ALL[dice.index(Compression::ALL.len())],
+        compression_type: compression(&mut dice),
         ..ProducerConfig::default()
     }
+}
+
+/// Every other producer compresses, each in its own way.
+fn compression(dice: &mut Dice) -> Compression {
+    if dice.coin() { Compression::None } else { Compression::ALL[dice.index(Compression::ALL.len())] }
 }
 
 struct Sender {

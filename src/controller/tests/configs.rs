@@ -2,6 +2,12 @@
 
 use super::*;
 
+/// A topic's configs, in words.
+fn shown(cluster: &Cluster, topic: &str) -> String {
+    let texts = cluster.topic_config(topic);
+    texts.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn a_clusters_page_cache_default_is_fixed_in_each_topic_at_its_creation() {
     let mut cluster = Cluster::with_brokers(2);
@@ -28,6 +34,23 @@ fn a_clusters_page_cache_default_is_fixed_in_each_topic_at_its_creation() {
 }
 
 #[test]
+fn a_topic_that_syncs_takes_a_flush_interval_and_goes_on_syncing() {
+    let mut cluster = Cluster::with_brokers(2);
+    cluster.create(vec![topic("t", 1, 1), configured("cached", &[("flush.ms", Some("5"))])]);
+    assert_eq!(cluster.alter(ResourceType::Topic, "t", vec![set("flush.ms", "12345678")]), Ok(()));
+    assert_eq!(shown(&cluster, "t"), "flush.messages=1 flush.ms=12345678");
+    // What is in force cannot be taken away; without the interval it says what the default says.
+    let delete = |name: &str| operation(name, 1, None);
+    assert_eq!(cluster.alter(ResourceType::Topic, "t", vec![delete("flush.messages")]), Ok(()));
+    assert_eq!(shown(&cluster, "t"), "flush.messages=1 flush.ms=12345678");
+    let both = vec![delete("flush.messages"), delete("flush.ms")];
+    assert_eq!(cluster.alter(ResourceType::Topic, "t", both), Ok(()));
+    assert_eq!(shown(&cluster, "t"), "");
+    assert_eq!(cluster.alter(ResourceType::Topic, "cached", vec![set("flush.ms", "6")]), Ok(()));
+    assert_eq!(shown(&cluster, "cached"), "flush.ms=6", "the page cache stays the page cache");
+}
+
+#[test]
 fn configs_are_set_deleted_appended_and_subtracted() {
     let mut cluster = Cluster::with_brokers(2);
     cluster.create(vec![topic("t", 1, 1)]);
@@ -43,9 +66,7 @@ fn configs_are_set_deleted_appended_and_subtracted() {
         (vec![operation(policy, 2, Some("delete,compact"))], "cleanup.policy=delete,compact"),
     ] {
         assert_eq!(cluster.alter(ResourceType::Topic, "t", updates), Ok(()));
-        let texts = cluster.topic_config("t");
-        let shown: Vec<String> = texts.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        assert_eq!(shown.join(" "), expected);
+        assert_eq!(shown(&cluster, "t"), expected);
     }
 }
 
@@ -85,7 +106,8 @@ fn every_way_not_to_alter_a_config_has_its_error() {
         (Topic, "t", vec![operation("segment.ms", 2, Some("1"))], InvalidConfig, "Can't APPEND"),
         (Topic, "t", vec![operation("no.such", 3, Some("1"))], InvalidConfig, "Can't SUBTRACT"),
         (Topic, "t", vec![operation("cleanup.policy", 2, Some("x"))], InvalidConfig, "one of: compact"),
-        (Topic, "t", vec![set("flush.ms", "100")], InvalidConfig, "is fixed"),
+        (Topic, "t", vec![set("flush.ms", "-1")], InvalidConfig, "flush.ms"),
+        (Topic, "t", vec![set("flush.ms", "100"), set("flush.messages", "2")], InvalidConfig, "is fixed"),
         (Broker, "2", vec![], InvalidRequest, "Unexpected broker id, expected 1"),
         (Broker, "x", vec![], InvalidRequest, "must be an integer"),
         (Broker, "1", vec![set("node.id", "2")], InvalidRequest, "dynamically: [node.id]"),

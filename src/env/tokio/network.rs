@@ -2,19 +2,20 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::env::{Listener, Network, NetworkError, ReadHalf, Stream, WriteHalf};
 
 /// Connections that the kernel keeps for us until they are accepted.
-const BACKLOG: u32 = 1024;
+const BACKLOG: i32 = 1024;
 
 /// Segments handed to the kernel in one call. Its own limit is 1,024; beyond this many the call's fixed cost
 /// no longer shows, while the array of slices stays small on the stack.
@@ -30,15 +31,14 @@ impl Network for TokioNetwork {
 
     /// The address may be taken over from a process that just ended (SO_REUSEADDR), never shared.
     async fn bind(&self, address: SocketAddr) -> Result<TokioListener, NetworkError> {
-        let open = || {
-            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            socket.set_reuseaddr(true)?;
-            socket.bind(address)?;
-            let listener = socket.listen(BACKLOG)?;
-            let local = listener.local_addr()?;
-            Ok(TokioListener { listener, local })
+        let everywhere = address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let opened = match open(address) {
+            Err(error) if everywhere && is_without_ipv6(&error) => {
+                open(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), address.port()))
+            }
+            opened => opened,
         };
-        open().map_err(|error: io::Error| NetworkError::Bind(address, error.to_string()))
+        opened.map_err(|error| NetworkError::Bind(address, error.to_string()))
     }
 
     /// Tries every address that the name resolves to, in the resolver's order; the last failure is told.
@@ -57,6 +57,27 @@ impl Network for TokioNetwork {
         }
         Err(failure)
     }
+}
+
+fn open(address: SocketAddr) -> io::Result<TokioListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        // Whatever `net.ipv6.bindv6only` says. It matters to the unspecified address alone.
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let local = listener.local_addr()?;
+    Ok(TokioListener { listener, local })
+}
+
+/// Whether this says that the machine has no IPv6: the kernel lacks it, or it is switched off.
+fn is_without_ipv6(error: &io::Error) -> bool {
+    let not_supported = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+    error.raw_os_error() == not_supported || error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 /// A bound socket.
@@ -191,5 +212,24 @@ fn network_error(error: io::Error) -> NetworkError {
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::NotConnected => NetworkError::Reset,
         _ => NetworkError::Other(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_says_that_there_is_no_ipv6_leads_to_ipv4() {
+        use rustix::io::Errno;
+        for (errno, expected) in [
+            (Errno::AFNOSUPPORT, true),
+            (Errno::ADDRNOTAVAIL, true),
+            (Errno::ADDRINUSE, false),
+            (Errno::ACCESS, false),
+        ] {
+            let error = io::Error::from_raw_os_error(errno.raw_os_error());
+            assert_eq!(is_without_ipv6(&error), expected, "{error}");
+        }
     }
 }

@@ -8,11 +8,18 @@ use std::time::Duration;
 
 use super::{Closed, first};
 use crate::env::Clock;
+use crate::node::budget::Budget;
 use crate::node::ordering::Owed;
 use crate::types::Mono;
 
 /// After this much silence a connection frees its buffers.
 const SHRINK_AFTER: Duration = Duration::from_secs(10);
+
+/// So long a frame may not arrive at all while others wait for the memory that it holds.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a frame that does not arrive is looked at: the memory may be wanted by then.
+const STALLED_CHECK: Duration = Duration::from_secs(1);
 
 /// What the parts of a connection tell each other.
 #[derive(Debug)]
@@ -44,8 +51,8 @@ pub(super) enum Reading {
     Busy,
     /// It waits for a request, with buffers that could be freed or without.
     Idle { can_shrink: bool },
-    /// It waits for the rest of a frame that began to arrive then.
-    Frame { since: Mono },
+    /// It waits for the rest of a frame that began to arrive then, and for which memory is held or not yet.
+    Frame { since: Mono, holds_memory: bool },
     /// It reads no more.
     Ended,
 }
@@ -78,16 +85,20 @@ impl State {
     /// Notes what the reader waits for. What it could free is freed in time.
     pub(super) fn wait_for_bytes(&mut self, reading: Reading) {
         self.reading = reading;
-        if reading == (Reading::Idle { can_shrink: true })
-            && self.watch_at > self.last_read + 2 * SHRINK_AFTER
-        {
+        let watched_from = match reading {
+            Reading::Idle { can_shrink: true } => self.last_read + 2 * SHRINK_AFTER,
+            Reading::Frame { holds_memory: true, .. } => self.last_read + 2 * STALLED_AFTER,
+            Reading::Idle { .. } | Reading::Frame { .. } | Reading::Busy | Reading::Ended => return,
+        };
+        if self.watch_at > watched_from {
             self.rearm = true;
             self.changed = true;
         }
     }
 
-    /// Whether what must not last longer has lasted too long at `now`; if not, when to ask again.
-    fn judge(&mut self, now: Mono, max_idle: Duration) -> Result<Mono, Closed> {
+    /// Whether what must not last longer has lasted too long at `now`; if not, when to ask again. Memory is
+    /// `wanted` by others or not.
+    fn judge(&mut self, now: Mono, max_idle: Duration, wanted: bool) -> Result<Mono, Closed> {
         let mut next = now + max_idle;
         let mut expired = |since: Mono, limit: Duration| {
             let end = since + limit;
@@ -101,7 +112,14 @@ impl State {
             return Err(Closed::WriteStalled);
         }
         match self.reading {
-            Reading::Frame { since } if expired(since, max_idle) => return Err(Closed::FrameStalled),
+            Reading::Frame { since, .. } if expired(since, max_idle) => return Err(Closed::FrameStalled),
+            Reading::Frame { holds_memory: true, .. } => {
+                let end = self.last_read + STALLED_AFTER;
+                if end <= now && wanted {
+                    return Err(Closed::FrameStalled);
+                }
+                next = next.min(if end <= now { now + STALLED_CHECK } else { end });
+            }
             Reading::Idle { .. } if self.owed.is_empty() && expired(self.last_active, max_idle) => {
                 return Err(Closed::Idle);
             }
@@ -110,7 +128,7 @@ impl State {
                 self.shrink = true;
                 self.changed = true;
                 self.owed.shrink();
-                return self.judge(now, max_idle);
+                return self.judge(now, max_idle, wanted);
             }
             Reading::Idle { .. } | Reading::Frame { .. } | Reading::Busy | Reading::Ended => {}
         }
@@ -183,10 +201,15 @@ impl Shared {
 
 /// The part that ends a connection on which nothing happens. One timer serves all deadlines: when it fires,
 /// it is set again by what the state says then, so that traffic never touches it.
-pub(super) async fn watch(clock: &impl Clock, shared: &Shared, max_idle: Duration) -> Closed {
+pub(super) async fn watch(
+    clock: &impl Clock,
+    shared: &Shared,
+    max_idle: Duration,
+    budget: &Budget,
+) -> Closed {
     loop {
         let now = clock.now();
-        match shared.with(|state| state.judge(now, max_idle)) {
+        match shared.with(|state| state.judge(now, max_idle, budget.is_wanted())) {
             Err(reason) => return reason,
             Ok(next) => {
                 let rearm = shared.wait(|state| std::mem::take(&mut state.rearm).then_some(()));
@@ -215,7 +238,7 @@ mod tests {
     }
 
     fn judge(state: &mut State, seconds: u64) -> Result<Mono, String> {
-        state.judge(at(seconds), MAX_IDLE).map_err(|reason| reason.to_string())
+        state.judge(at(seconds), MAX_IDLE, false).map_err(|reason| reason.to_string())
     }
 
     #[test]
@@ -233,7 +256,12 @@ mod tests {
 
     #[test]
     fn a_frame_a_write_and_a_drain_have_a_time() {
-        let mut frame = state(|state| state.reading = Reading::Frame { since: at(90) });
+        let since = |holds_memory| {
+            move |state: &mut State| {
+                state.reading = Reading::Frame { since: at(90), holds_memory };
+            }
+        };
+        let mut frame = state(since(false));
         assert_eq!(judge(&mut frame, 149), Ok(at(150)));
         assert_eq!(judge(&mut frame, 150), Err("a request did not arrive in time".to_owned()));
         let mut write = state(|state| {
@@ -250,6 +278,30 @@ mod tests {
         });
         assert_eq!(judge(&mut drain, 114), Ok(at(115)));
         assert_eq!(judge(&mut drain, 115), Err("the last responses were not written in time".to_owned()));
+    }
+
+    #[test]
+    fn memory_that_others_want_is_not_held_for_a_frame_that_does_not_arrive() {
+        let mut frame = state(|state| {
+            state.wait_for_bytes(Reading::Frame { since: at(90), holds_memory: true });
+        });
+        let mut judge = |seconds, wanted| frame.judge(at(seconds), MAX_IDLE, wanted).ok();
+        assert_eq!(judge(104, true), Some(at(105)));
+        assert_eq!(judge(120, false), Some(at(121)), "nobody wants it");
+        assert_eq!(judge(121, true), None);
+        let mut arriving = state(|state| {
+            state.has_read(at(119));
+            state.wait_for_bytes(Reading::Frame { since: at(90), holds_memory: true });
+        });
+        assert_eq!(arriving.judge(at(121), MAX_IDLE, true).ok(), Some(at(124)));
+        let mut small = state(|state| {
+            state.wait_for_bytes(Reading::Frame { since: at(90), holds_memory: false });
+        });
+        assert_eq!(small.judge(at(121), MAX_IDLE, true).ok(), Some(at(150)));
+        // The watch sleeps long; memory that may be wanted sooner wakes it.
+        small.rearm = false;
+        small.wait_for_bytes(Reading::Frame { since: at(90), holds_memory: true });
+        assert!(small.rearm);
     }
 
     #[test]

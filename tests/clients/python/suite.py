@@ -1,8 +1,9 @@
-"""One suite, two Python clients: librdkafka (confluent-kafka) and kafka-python.
+"""One suite, three Python clients: librdkafka (confluent-kafka), kafka-python and aiokafka.
 
-usage: suite.py confluent|kafka-python BOOTSTRAP
+usage: suite.py confluent|kafka-python|aiokafka BOOTSTRAP
 Each case prints one line; the last line is `N passed, N failed`.
 """
+import asyncio
 import sys
 import time
 import traceback
@@ -144,7 +145,7 @@ class KafkaPython:
     def produce(self, topic, codec, **extra):
         producer = self.lib.KafkaProducer(
             bootstrap_servers=self.bootstrap, compression_type=None if codec == "none" else codec,
-            linger_ms=5, acks="all")
+            linger_ms=5, acks="all", **extra)
         futures = []
         for index in range(RECORDS):
             key, value, headers, timestamp = record(codec, index)
@@ -190,6 +191,112 @@ class KafkaPython:
         consumer.close()
         return found
 
+    def _resource(self, topic, configs=None):
+        from kafka.admin import ConfigResource, ConfigResourceType
+        return ConfigResource(ConfigResourceType.TOPIC, topic, configs)
+
+    def configs(self, topic):
+        described = self.admin.describe_configs([self._resource(topic)], config_filter="all")
+        return {name: entry["value"] for name, entry in described["topic"][topic].items()}
+
+    def set_config(self, topic, name, value):
+        outcome = self.admin.alter_configs([self._resource(topic, {name: value})])["topic"][topic]
+        if outcome != "OK":
+            raise Exception(outcome)
+
+    def grow(self, topic, partitions):
+        from kafka.admin import NewPartitions
+        self.admin.create_partitions({topic: NewPartitions(partitions)})
+
+    def partitions(self, topic):
+        return len(self.admin.describe_topics([topic])[0]["partitions"])
+
+    def delete_records(self, topic, before):
+        partition = self.lib.TopicPartition(topic, 0)
+        return self.admin.delete_records({partition: before})[partition]["low_watermark"]
+
+
+class AioKafka:
+    def __init__(self, bootstrap):
+        import aiokafka
+        import aiokafka.admin
+        self.lib = aiokafka
+        self.bootstrap = bootstrap
+        self.loop = asyncio.new_event_loop()
+
+        async def connected():
+            admin = aiokafka.admin.AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+            await admin.start()
+            return admin
+        self.admin = self._run(connected())
+
+    def _run(self, work):
+        return self.loop.run_until_complete(asyncio.wait_for(work, 60))
+
+    def close(self):
+        self._run(self.admin.close())
+
+    async def _with_consumer(self, topic, work):
+        consumer = self.lib.AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            partition = self.lib.TopicPartition(topic, 0)
+            consumer.assign([partition])
+            return await work(consumer, partition)
+        finally:
+            await consumer.stop()
+
+    def create(self, topic, partitions):
+        self._run(self.admin.create_topics([self.lib.admin.NewTopic(topic, partitions, 1)]))
+
+    def delete(self, topic):
+        self._run(self.admin.delete_topics([topic]))
+
+    def topics(self):
+        return set(self._run(self.admin.list_topics()))
+
+    def produce(self, topic, codec, **extra):
+        async def work():
+            producer = self.lib.AIOKafkaProducer(
+                bootstrap_servers=self.bootstrap, compression_type=None if codec == "none" else codec,
+                linger_ms=5, **extra)
+            await producer.start()
+            try:
+                futures = []
+                for index in range(RECORDS):
+                    key, value, headers, timestamp = record(codec, index)
+                    futures.append(await producer.send(topic, value=value, key=key, headers=headers, partition=0,
+                                                       timestamp_ms=timestamp))
+                return [(await future).offset for future in futures]
+            finally:
+                await producer.stop()
+        return self._run(work())
+
+    def consume(self, topic, offset):
+        async def work(consumer, partition):
+            end = (await consumer.end_offsets([partition]))[partition]
+            first = (await consumer.beginning_offsets([partition]))[partition]
+            # Not seek_to_beginning: it races with the reset to the end that an assignment begins.
+            consumer.seek(partition, first if offset is None else offset)
+            found = []
+            while await consumer.position(partition) < end:
+                for message in (await consumer.getmany(timeout_ms=1000)).get(partition, []):
+                    found.append((message.offset, message.key, message.value, list(message.headers),
+                                  message.timestamp))
+            return found
+        return self._run(self._with_consumer(topic, work))
+
+    def offset_at(self, topic, timestamp):
+        async def work(consumer, partition):
+            return (await consumer.offsets_for_times({partition: timestamp}))[partition].offset
+        return self._run(self._with_consumer(topic, work))
+
+    def watermarks(self, topic):
+        async def work(consumer, partition):
+            return ((await consumer.beginning_offsets([partition]))[partition],
+                    (await consumer.end_offsets([partition]))[partition])
+        return self._run(self._with_consumer(topic, work))
+
 
 def expect(found, codec, offsets, first):
     wanted = []
@@ -230,9 +337,16 @@ def administration(client, topic):
     assert client.watermarks(topic)[0] == 100
 
 
+def wait_gone(client, topic):
+    deadline = time.time() + 10
+    while topic in client.topics():
+        assert time.time() < deadline, f"{topic} is still listed"
+        time.sleep(0.2)
+
+
 def main():
     name, bootstrap = sys.argv[1:3]
-    client = {"confluent": Confluent, "kafka-python": KafkaPython}[name](bootstrap)
+    client = {"confluent": Confluent, "kafka-python": KafkaPython, "aiokafka": AioKafka}[name](bootstrap)
     passed = failed = 0
 
     def case(label, run):
@@ -250,28 +364,26 @@ def main():
         topic = f"{name}-{codec}"
         case(f"create {topic}", lambda: client.create(topic, 2))
         case(f"round trip {codec}", lambda: round_trip(client, topic, codec))
+    idempotence = {"confluent": "enable.idempotence", "kafka-python": "enable_idempotence",
+                   "aiokafka": "enable_idempotence"}[name]
+    topic_idempotent = f"{name}-idempotent"
+    case("idempotent, topic auto-created",
+         lambda: round_trip(client, topic_idempotent, "lz4", **{idempotence: True}))
     if name == "confluent":
         for acks in ["0", "1"]:
             topic = f"{name}-acks-{acks}"
             case(f"create {topic}", lambda: client.create(topic, 1))
             case(f"acks={acks}", lambda: client.produce(topic, "none", acks=acks) and None)
-        topic = f"{name}-idempotent"
-        case("idempotent, topic auto-created",
-             lambda: round_trip(client, topic, "lz4", **{"enable.idempotence": True}))
-        case("configs, partitions, delete records", lambda: administration(client, topic))
+    if name != "aiokafka":
+        case("configs, partitions, delete records", lambda: administration(client, topic_idempotent))
     doomed = f"{name}-doomed"
     case(f"create {doomed}", lambda: client.create(doomed, 3))
     case(f"delete {doomed}", lambda: client.delete(doomed))
     case(f"{doomed} is gone", lambda: wait_gone(client, doomed))
+    if name == "aiokafka":
+        client.close()
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
-
-
-def wait_gone(client, topic):
-    deadline = time.time() + 10
-    while topic in client.topics():
-        assert time.time() < deadline, f"{topic} is still listed"
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

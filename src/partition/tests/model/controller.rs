@@ -122,7 +122,11 @@ impl Controller {
 
     fn publish(&mut self) {
         self.registration.partition_epoch.0 += 1;
-        let r = &self.registration; eprintln!("REG leader {} epoch {} pe {} isr {:?} elr {:?}", r.leader, r.leader_epoch, r.partition_epoch, r.isr, r.elr);
+        let r = &self.registration;
+        eprintln!(
+            "REG leader {} epoch {} pe {} isr {:?} elr {:?}",
+            r.leader, r.leader_epoch, r.partition_epoch, r.isr, r.elr
+        );
         self.history.push((self.registration.clone(), self.brokers.clone()));
     }
 

@@ -383,14 +383,24 @@ impl World {
         let taken = FetchAnswer { diverging, high_watermark, log_start, batches: &headers };
         let partition = node.partition.as_mut().unwrap();
         let decision = partition.fetch_answered(fetch, &taken).unwrap();
-        if diverging.is_some() { eprintln!("{} {fetch:?} {diverging:?} -> {decision:?} epochs {:?}", node.id, partition.epochs()); }
+        if diverging.is_some() {
+            eprintln!("{} {fetch:?} {diverging:?} -> {decision:?} epochs {:?}", node.id, partition.epochs());
+        }
         let Replication::Append { batches } = decision else { return self.note(decision) };
         for (header, record) in headers.iter().zip(&answer.records).take(batches) {
             assert_eq!(header.base_offset.0, node.disk.end());
             self.oracle.replicated(header.base_offset.0, *record);
             node.disk.log.push(*record);
         }
-        if batches > 0 { eprintln!("REPLICATED {} to {} from {} in {}", node.id, node.disk.end(), fetch.leader, fetch.leader_epoch); }
+        if batches > 0 {
+            eprintln!(
+                "REPLICATED {} to {} from {} in {}",
+                node.id,
+                node.disk.end(),
+                fetch.leader,
+                fetch.leader_epoch
+            );
+        }
         let advance = partition.replicated(&taken, batches);
         self.settle(index, advance);
     }

@@ -49,7 +49,9 @@ impl Oracle {
 
     /// What is below a high watermark is the same everywhere, for ever.
     pub(super) fn showed(&mut self, id: BrokerId, epoch: i32, offsets: std::ops::Range<i64>, disk: &Disk) {
-        if !offsets.is_empty() { eprintln!("SHOWED {id} {offsets:?} in epoch {epoch}"); }
+        if !offsets.is_empty() {
+            eprintln!("SHOWED {id} {offsets:?} in epoch {epoch}");
+        }
         for offset in offsets.start.max(disk.base)..offsets.end {
             let record = disk.record(offset).expect("a high watermark lies within the log");
             let (known, first) = self.committed.entry(offset).or_insert((record, epoch));
