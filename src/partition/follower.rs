@@ -1,8 +1,8 @@
 //! The follower's side: what to fetch, and what to make of the answer.
 //!
 //! A fetch offset is a promise: everything before it counts here. So there is one Fetch at a time, from the
-//! counted end, and none while that is behind the log end: what an answer brought is synced first. In between
-//! the shell leaves the partition out of its fetch session.
+//! counted end, and none while that is behind the log end: what an answer brought is synced first, and a log
+//! start that it raised is saved. In between the shell leaves the partition out of its fetch session.
 //!
 //! An answer belongs to the Fetch that the partition would send now, or it is dropped (KAFKA-18991): whatever a
 //! leader says of an epoch, an offset and the epoch before it stays true for as long as it leads, so an answer
@@ -151,22 +151,18 @@ pub enum BadAnswer {
 }
 
 impl Partition {
-    /// What to fetch; `None` while this replica does not follow, has something to sync, is being cut, or waits
-    /// for metadata.
+    /// What to fetch; `None` while this replica does not follow, has something to sync or a log start to save, is
+    /// being cut, or waits for metadata.
     pub fn next_fetch(&self) -> Option<FollowerFetch> {
         let Role::Follower(following) = &self.role else { return None };
         let counted_end = self.positions.counted_end.offset();
         let all_counted = counted_end == self.positions.log_end.offset();
-        let at_rest =
-            (all_counted || super::mutant("fetch-log-end")) && self.truncating.is_none() && !following.fenced;
+        let saved = all_counted && self.saved_log_start >= self.positions.log_start;
+        let at_rest = saved && self.truncating.is_none() && !following.fenced;
         at_rest.then(|| FollowerFetch {
             leader: following.leader,
             leader_epoch: self.leader_epoch(),
-            fetch_offset: if super::mutant("fetch-log-end") {
-                self.positions.log_end.offset()
-            } else {
-                counted_end
-            },
+            fetch_offset: counted_end,
             last_fetched_epoch: self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch),
             log_start: self.positions.log_start,
         })
@@ -184,10 +180,6 @@ impl Partition {
     ) -> Result<Replication, BadAnswer> {
         if !self.awaits(request) {
             return Ok(Replication::Nothing);
-        }
-        if super::mutant("hw-of-diverging") && answer.diverging.is_some() {
-            let to = answer.high_watermark.offset().min(self.positions.counted_end.offset());
-            self.positions.high_watermark = self.positions.high_watermark.max(HighWatermark(to));
         }
         match answer.diverging {
             Some(end) => self.truncate_where_parted(request, end, answer.log_start),
@@ -260,9 +252,6 @@ impl Partition {
 
     fn awaits(&self, request: &FollowerFetch) -> bool {
         let present = self.next_fetch();
-        if super::mutant("stale-answers") {
-            return present.is_some_and(|p| p.fetch_offset == request.fetch_offset);
-        }
         present.is_some_and(|present| FollowerFetch { log_start: request.log_start, ..present } == *request)
     }
 
@@ -306,10 +295,6 @@ impl Partition {
     /// What the leader has said is committed, as far as it counts here.
     pub(super) fn committed_here(&self) -> Option<Offset> {
         let Role::Follower(following) = &self.role else { return None };
-        Some(if super::mutant("hw-clip") {
-            following.leader_high_watermark.offset().min(self.positions.log_end.offset())
-        } else {
-            following.leader_high_watermark.offset().min(self.positions.counted_end.offset())
-        })
+        Some(following.leader_high_watermark.offset().min(self.positions.counted_end.offset()))
     }
 }

@@ -158,9 +158,7 @@ impl Partition {
         }
         let mut plan = self.plan_follower_read(request)?;
         let mut alter = None;
-        if plan.diverging.is_none()
-            || (super::mutant("count-diverging") && request.fetch_offset <= before.log_end.offset())
-        {
+        if plan.diverging.is_none() {
             self.follower_mut(request.replica).count(request, before.log_end, now);
             alter = self.expand_isr(request.replica, brokers);
         }
@@ -192,10 +190,7 @@ impl Partition {
             return Err(ReadRefusal::StaleBrokerEpoch { requested: epoch, current: latest });
         }
         let positions = self.positions;
-        let mut diverging = self.check_offset(request.last_fetched_epoch, request.fetch_offset)?;
-        if super::mutant("divergence") {
-            diverging = diverging.filter(|_| request.fetch_offset > self.positions.log_end.offset());
-        }
+        let diverging = self.check_offset(request.last_fetched_epoch, request.fetch_offset)?;
         let limit = positions.log_end.offset();
         let more = Wait { position: Position::LogEnd, until: Offset(limit.0.saturating_add(1)) };
         Ok(ReadPlan { limit, diverging, positions, more })

@@ -121,9 +121,7 @@ impl Partition {
             Err(code) => code,
         };
         match answer {
-            code if super::mutant("rollback")
-                || matches!(code, ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted) =>
-            {
+            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => {
                 self.withdraw();
                 AlterOutcome::RolledBack(self.finish_step(before))
             }
@@ -176,8 +174,7 @@ impl Partition {
         let isr = self.isr();
         let follower = &leading.followers[&replica];
         let caught_up = follower.counted_end().is_some_and(|counted| {
-            counted >= self.positions.high_watermark.offset()
-                && (super::mutant("epoch-start") || counted >= leading.epoch_start)
+            counted >= self.positions.high_watermark.offset() && counted >= leading.epoch_start
         });
         if leading.pending.is_some() || isr.contains(&replica) || !follower.may_join_isr() || !caught_up {
             return None;
@@ -221,28 +218,18 @@ impl Partition {
     pub(super) fn committed_end(&self) -> Option<Offset> {
         let Role::Leader(leading) = &self.role else { return None };
         let isr = self.isr();
-        if isr.len() < self.effective_min_isr() && !super::mutant("min-isr") {
+        if isr.len() < self.effective_min_isr() {
             return None;
         }
-        let mut committed = if super::mutant("hw-log-end") {
-            self.positions.log_end.offset()
-        } else {
-            self.positions.counted_end.offset()
-        };
+        let mut committed = self.positions.counted_end.offset();
         for (id, follower) in &leading.followers {
             let pending = leading.pending.as_ref().is_some_and(|pending| pending.names(*id));
-            let in_maximal_isr = if super::mutant("shrink-at-once") {
-                (isr.contains(id) && leading.pending.is_none()) || pending
-            } else if super::mutant("expand-late") {
-                isr.contains(id)
-            } else {
-                isr.contains(id) || pending
-            };
+            let in_maximal_isr = isr.contains(id) || pending;
             let as_good_as = || {
                 let lag_max = self.config.replica_lag_time_max;
                 follower.may_join_isr() && follower.is_caught_up(self.positions.log_end, leading.now, lag_max)
             };
-            if in_maximal_isr || (!super::mutant("expand-late") && as_good_as()) {
+            if in_maximal_isr || as_good_as() {
                 committed = committed.min(follower.counted_end()?);
             }
         }

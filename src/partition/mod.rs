@@ -236,6 +236,8 @@ pub struct Partition {
     config: PartitionConfig,
     positions: Positions,
     truncation_generation: u64,
+    /// The log start that a crash leaves: what the checkpoint says.
+    saved_log_start: LogStart,
     /// The truncation under way.
     truncating: Option<Truncation>,
     epochs: EpochCache,
@@ -286,6 +288,7 @@ impl Partition {
                 log_end,
             },
             truncation_generation: recovered.truncation_generation,
+            saved_log_start: log_start,
             truncating: None,
             epochs,
             epochs_revision: 0,
@@ -353,6 +356,14 @@ impl Partition {
         }
         self.move_log_start(to);
         Ok(self.finish_step(before))
+    }
+
+    /// The log start is durable up to `log_start`: in the checkpoint, or because nothing before it is left.
+    ///
+    /// A follower does not fetch before: below its leader's log start may stand what the leader never had, and a
+    /// log start that a crash moves back would show it again.
+    pub fn log_start_saved(&mut self, log_start: LogStart) {
+        self.saved_log_start = self.saved_log_start.max(log_start);
     }
 
     /// A sync has ended that was issued in `leader_epoch`, when the log had this truncation generation, and
@@ -448,10 +459,6 @@ impl Partition {
             self.producers.first_undecided().map_or(high_watermark, |first| first.min(high_watermark));
         LastStable(stable.max(self.positions.log_start.offset()))
     }
-}
-
-fn mutant(name: &str) -> bool {
-    std::env::var("OTTLA_MUTANT").as_deref() == Ok(name)
 }
 
 #[cfg(test)]

@@ -250,7 +250,11 @@ impl Partition {
         requested: LeaderEpoch,
     ) -> Result<Option<EpochEnd>, ReadRefusal> {
         self.check_leader(current_leader_epoch)?;
-        Ok(self.epochs.end_offset_for(requested, self.positions.log_end))
+        Ok(self.end_of_epoch(requested))
+    }
+
+    pub(super) fn end_of_epoch(&self, requested: LeaderEpoch) -> Option<EpochEnd> {
+        self.epochs.end_offset_for(requested, self.positions.log_start, self.positions.log_end)
     }
 
     /// Whether the client and this replica mean the same leader, and it serves (KIP-320). Returns the start
@@ -341,7 +345,7 @@ impl Partition {
         if last_fetched_epoch.0 < 0 {
             return Some(None);
         }
-        let end = self.epochs.end_offset_for(last_fetched_epoch, self.positions.log_end)?;
+        let end = self.end_of_epoch(last_fetched_epoch)?;
         let diverges = end.epoch < last_fetched_epoch || end.end_offset < fetch_offset;
         Some(diverges.then_some(end))
     }

@@ -138,10 +138,7 @@ impl Partition {
         let before = self.positions;
         let registration = self.registration.as_ref().expect("it was just taken in");
         let (leader_epoch, epoch_start) = (registration.leader_epoch, before.log_end.offset());
-        let mut leading = Leading::new(registration, epoch_start, brokers, now);
-        if let (true, Role::Leader(old)) = (super::mutant("keep-followers"), &self.role) {
-            leading.followers = old.followers.clone();
-        }
+        let leading = Leading::new(registration, epoch_start, brokers, now);
         let assigned = self.epochs.assign(leader_epoch, epoch_start);
         assert!(assigned, "epoch {leader_epoch} is above all known ones: {:?}", self.epochs);
         self.epochs_revision += 1;
@@ -155,7 +152,7 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else {
             panic!("a new leader has a new epoch: {registration:?}")
         };
-        if changed || super::mutant("settle-same") {
+        if changed {
             leading.update(registration);
         }
         leading.learn(brokers, now);

@@ -57,15 +57,14 @@ impl Partition {
                     "cut to {end} instead of {to}: {before:?}"
                 );
                 // Even where the log is no shorter (KAFKA-10706).
-                if !super::mutant("epoch-stays") || end < before.log_end.offset() {
-                    self.epochs.truncate_from_end(end);
-                }
+                self.epochs.truncate_from_end(end);
                 self.positions = before.cut_at(end);
             }
             Truncation::StartAt(start) => {
                 assert_eq!(end, start, "a log that begins anew is empty");
                 self.epochs = EpochCache::default();
                 self.positions = before.moved_to(start);
+                self.saved_log_start = self.positions.log_start;
             }
         }
         if let Role::Follower(following) = &mut self.role {
@@ -89,7 +88,7 @@ impl Partition {
             return Err(bad);
         }
         let log_end = self.positions.log_end;
-        let to = match self.epochs.end_offset_for(end.epoch, log_end) {
+        let to = match self.end_of_epoch(end.epoch) {
             Some(here) if here.epoch == end.epoch => here.end_offset.min(end.end_offset),
             Some(here) => here.end_offset,
             None => end.end_offset,

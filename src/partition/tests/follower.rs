@@ -57,7 +57,9 @@ fn answered(partition: &mut Partition, answer: &FetchAnswer<'_>) -> Replication 
 fn replicate(partition: &mut Partition, answer: &FetchAnswer<'_>) -> Advance {
     let decision = answered(partition, answer);
     let Replication::Append { batches } = decision else { panic!("{decision:?}") };
-    partition.replicated(answer, batches)
+    let advance = partition.replicated(answer, batches);
+    partition.log_start_saved(advance.after.log_start);
+    advance
 }
 
 fn cut(partition: &mut Partition, log_end: i64, generation: u64) -> Advance {
@@ -243,6 +245,23 @@ fn the_log_start_follows_the_leaders_but_not_past_the_high_watermark() {
     assert_eq!(at(&partition), (12, 14, 14, 14), "the rest follows");
     let _ = replicate(&mut partition, &told(-1, 14, NO_HEADERS));
     assert_eq!(at(&partition), (12, 14, 14, 14));
+}
+
+#[test]
+fn a_log_start_is_saved_before_the_next_fetch() {
+    let mut partition = follower(Counting::WhenAppended);
+    let told = FetchAnswer { log_start: LogStart(Offset(4)), ..answer(8, NO_HEADERS) };
+    assert_eq!(answered(&mut partition, &told), Replication::Append { batches: 0 });
+    let _ = partition.replicated(&told, 0);
+    assert_eq!(at(&partition), (4, 8, 10, 10));
+    assert_eq!(partition.next_fetch(), None);
+    partition.log_start_saved(LogStart(Offset(3)));
+    assert_eq!(partition.next_fetch(), None);
+    partition.log_start_saved(LogStart(Offset(4)));
+    assert!(partition.next_fetch().is_some());
+    assert_eq!(answered(&mut partition, &parting(1, 0)), starts_at(0, true));
+    let _ = cut(&mut partition, 0, 5);
+    assert!(partition.next_fetch().is_some(), "a log that begins anew has nothing to save");
 }
 
 // Truncation.

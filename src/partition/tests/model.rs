@@ -1,12 +1,17 @@
-//! A whole partition at random: brokers with toy logs, a controller that follows R5, E1 and E2, a network that
-//! delays, reorders and loses, disks that forget what was not synced. Whatever happens within what the guarantee
-//! table claims, no committed record is lost, and after healing all replicas are equal and in sync.
+//! A whole partition at random: brokers with toy logs, a controller that follows R5 and E1 to E3, a network that
+//! delays, reorders, repeats and loses, disks that forget what was not synced. Whatever happens within what the
+//! guarantee table claims, no committed record is lost, and after healing all replicas are equal and in sync.
+
+macro_rules! trace {
+    ($($what:tt)*) => { if std::env::var_os("TRACE").is_some() { eprintln!($($what)*) } };
+}
 
 mod controller;
 mod node;
 mod oracle;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
@@ -78,9 +83,9 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
         let counting = if dice.one_in(2) { Counting::WhenSynced } else { Counting::WhenAppended };
-        let replicas = dice.between(3, 5) as i32;
+        let replicas = dice.between(1, 5) as i32;
         let min_isr = dice.between(1, 3) as usize;
-        eprintln!("{counting:?} replicas {replicas} min {min_isr}");
+        trace!("{counting:?} replicas {replicas} min {min_isr}");
         let controller = Controller::new(replicas, min_isr);
         let nodes = (1..=replicas).map(|id| Node::new(BrokerId(id), counting, min_isr)).collect();
         let mut world = Self {
@@ -108,32 +113,44 @@ impl World {
             35..=54 => self.poll(index),
             55..=64 => self.append(index),
             65..=76 => self.sync(index),
-            77..=84 => self.read_metadata(index),
-            85..=88 => self.finish_truncation(index),
+            77..=83 => self.read_metadata(index),
+            84..=85 => self.begin_to_serve(index),
+            86..=88 => self.finish_truncation(index),
             89 => self.lose_message(),
             90 => self.forget_fetch(index),
             91..=93 => self.tick(),
             94 => self.checkpoint(index),
             95 => self.raise_log_start(index),
-            96..=97 => self.change_standing(index),
+            96 => self.change_standing(index),
+            97 => self.save_log_start(index),
             _ => self.crash_or_start(index),
         }
     }
 
     // Time and the network.
 
+    /// Everything may overtake everything, and answers may come twice. Only what a leader asks the controller
+    /// for comes in order: see the module's text.
     fn deliver(&mut self) {
-        if !self.network.is_empty() {
-            let at = self.dice.below(self.network.len());
-            let message = self.network.swap_remove(at);
-            self.take(message);
+        if self.network.is_empty() {
+            return;
         }
+        let mut at = self.dice.below(self.network.len());
+        if let Message::Alter { from, .. } = self.network[at] {
+            let first = |message: &Message| matches!(message, Message::Alter { from: by, .. } if *by == from);
+            at = self.network.iter().position(first).expect("there is one");
+        }
+        let message = self.network.remove(at);
+        if matches!(message, Message::Fetched { .. } | Message::Altered { .. }) && self.dice.one_in(12) {
+            self.network.push(message.clone());
+        }
+        self.take(message);
     }
 
     fn lose_message(&mut self) {
         if !self.network.is_empty() {
             let at = self.dice.below(self.network.len());
-            self.network.swap_remove(at);
+            self.network.remove(at);
         }
     }
 
@@ -177,14 +194,27 @@ impl World {
         }
         let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];
         let fault = fault[self.dice.below(fault.len())];
-        let costs = match (self.counting, fault) {
-            (_, Fault::Process) | (Counting::WhenSynced, Fault::Power) => 0,
-            _ => 1,
+        let loses = match fault {
+            Fault::Process => false,
+            Fault::Power => self.counting == Counting::WhenAppended,
+            Fault::Wipe => true,
         };
-        if self.losses + costs < self.controller.min_isr.max(1) || costs == 0 {
-            self.losses += costs;
+        if !loses {
+            self.crash(index, fault);
+        } else if self.losses + 1 < self.controller.min_isr {
+            self.losses += 1;
+            self.crash(index, fault);
+        } else if self.leaves_a_member(index) {
+            self.counts.count("loss that left a member");
             self.crash(index, fault);
         }
+    }
+
+    /// Somebody else could still be elected cleanly, who has everything.
+    fn leaves_a_member(&self, index: usize) -> bool {
+        let Registration { isr, elr, .. } = &self.controller.registration;
+        let mut others = self.nodes.iter().enumerate().filter(|(other, _)| *other != index);
+        others.any(|(_, node)| !node.lost && (isr.contains(&node.id) || elr.contains(&node.id)))
     }
 
     /// A machine fails; sometimes all of them, where that costs nothing.
@@ -206,7 +236,7 @@ impl World {
         if self.dice.one_in(2) {
             node.disk.high_watermark = partition.positions().high_watermark.offset().0;
         }
-        eprintln!("CRASH {} {fault:?} end {} durable {}", node.id, node.disk.end(), node.disk.durable);
+        trace!("CRASH {} {fault:?} end {} durable {}", node.id, node.disk.end(), node.disk.durable);
         match fault {
             Fault::Process => self.counts.count("crash"),
             Fault::Power => {
@@ -228,8 +258,10 @@ impl World {
         let node = &mut self.nodes[index];
         let lost = std::mem::take(&mut node.lost);
         node.broker_epoch = self.controller.register(node.id, lost);
-        node.open();
-        eprintln!("START {} lost {lost} {:?}", node.id, node.partition.as_ref().unwrap().positions());
+        let Positions { log_start, high_watermark, .. } = node.open();
+        trace!("START {} lost {lost} from {log_start} to {high_watermark}", node.id);
+        let again = log_start.offset().0..high_watermark.offset().0;
+        self.oracle.exposes_again(node.id, again, &node.disk);
         // Nothing older than its own registration is applied.
         node.metadata = self.controller.history.len() - 1;
         self.apply_metadata(index);
@@ -252,8 +284,10 @@ impl World {
             for index in 0..self.nodes.len() {
                 self.nodes[index].metadata = self.controller.history.len() - 1;
                 self.apply_metadata(index);
+                self.begin_to_serve(index);
                 self.finish_truncation(index);
                 self.sync_all(index);
+                self.save_log_start(index);
                 self.resend_alter(index);
                 self.poll(index);
             }
@@ -330,6 +364,7 @@ const HAPPENINGS: &[&str] = &[
     "expansion refused as ineligible",
     "log cut",
     "log started anew",
+    "loss that left a member",
     "power loss",
     "request settled by metadata",
     "shrunk ISR",

@@ -35,8 +35,8 @@ impl Controller {
         Self { registration, brokers, history, min_isr, next_broker_epoch, elected_from_elr: 0 }
     }
 
-    /// A broker starts. Having lost what it may not lose, it leaves ISR and ELR. In any case the leader epoch
-    /// rises.
+    /// A broker starts. Having lost what it may not lose, it leaves ISR and ELR (E3). In any case the leader
+    /// epoch rises.
     pub(super) fn register(&mut self, id: BrokerId, lost: bool) -> BrokerEpoch {
         if !self.brokers[&id].fenced {
             self.fence(id);
@@ -120,21 +120,21 @@ impl Controller {
         }
     }
 
+    /// What changes of the brokers alone does not raise the partition epoch.
     fn publish(&mut self) {
-        self.registration.partition_epoch.0 += 1;
-        let r = &self.registration;
-        eprintln!(
-            "REG leader {} epoch {} pe {} isr {:?} elr {:?}",
-            r.leader, r.leader_epoch, r.partition_epoch, r.isr, r.elr
-        );
+        if self.history.last().is_none_or(|(published, _)| *published != self.registration) {
+            self.registration.partition_epoch.0 += 1;
+        }
+        trace!("PUBLISH {:?}", self.registration);
         self.history.push((self.registration.clone(), self.brokers.clone()));
     }
 
-    /// R5.
+    /// R5. One that is unwilling does nothing, and says so.
     pub(super) fn alter(
         &mut self,
         from: BrokerId,
         asked: &AlterPartition,
+        unwilling: bool,
     ) -> Result<AlteredPartition, ErrorCode> {
         let Registration { leader, leader_epoch, partition_epoch, replicas, .. } = &self.registration;
         if asked.leader_epoch > *leader_epoch || asked.partition_epoch > *partition_epoch {
@@ -157,6 +157,9 @@ impl Controller {
         };
         if !asked.isr.iter().all(eligible) {
             return Err(ErrorCode::IneligibleReplica);
+        }
+        if unwilling {
+            return Err(ErrorCode::OperationNotAttempted);
         }
         self.set_isr(members);
         self.publish();

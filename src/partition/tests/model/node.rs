@@ -15,6 +15,7 @@ pub(super) struct Disk {
     epochs: Vec<EpochEntry>,
     /// The high-watermark checkpoint.
     pub(super) high_watermark: i64,
+    /// The log-start checkpoint.
     log_start: i64,
     generation: u64,
 }
@@ -35,7 +36,13 @@ impl Disk {
 
     fn start_at(&mut self, offset: i64) {
         self.log.clear();
-        (self.base, self.log_start, self.durable) = (offset, offset, offset);
+        (self.base, self.durable) = (offset, offset);
+    }
+
+    /// Retention: what lies before the log start may go.
+    fn remove_before(&mut self, offset: i64) {
+        self.log.drain(..(offset - self.base) as usize);
+        (self.base, self.durable) = (offset, self.durable.max(offset));
     }
 
     pub(super) fn wipe(&mut self) {
@@ -49,12 +56,16 @@ impl Disk {
     }
 
     /// What recovery finds: the epochs of the checkpoint, set right by the log.
-    fn recover(&self) -> Recovered {
+    fn recover(&mut self) -> Recovered {
+        if self.end() < self.log_start {
+            self.start_at(self.log_start);
+        }
+        let log_start = self.log_start.max(self.base);
         let mut epochs = EpochCache::from_entries(self.epochs.clone()).unwrap();
         (self.base..self.end()).for_each(|offset| _ = epochs.fold(&self.header(offset)));
         Recovered {
-            log_start: LogStart(Offset(self.log_start.clamp(self.base, self.end()))),
-            durable_end: Offset(self.durable.clamp(self.log_start.clamp(self.base, self.end()), self.end())),
+            log_start: LogStart(Offset(log_start)),
+            durable_end: Offset(self.durable.max(log_start)),
             log_end: LogEnd(Offset(self.end())),
             high_watermark: HighWatermark(Offset(self.high_watermark)),
             truncation_generation: self.generation,
@@ -80,10 +91,14 @@ pub(super) struct Node {
     pub(super) fetching: Option<FollowerFetch>,
     /// Syncs under way: epoch, generation, end.
     syncs: Vec<(LeaderEpoch, u64, i64)>,
-    /// Producers that wait, by the end of their records.
-    waiting: Waiters<i64>,
+    /// Producers that wait, by the offset of their record.
+    waiting: Waiters<(i64, Record)>,
+    /// The epoch that it leads as soon as the epochs are saved.
+    elected: Option<LeaderEpoch>,
     /// An answer of the controller is expected.
     asking: bool,
+    /// As it was last seen.
+    high_watermark: HighWatermark,
 }
 
 impl Node {
@@ -99,20 +114,31 @@ impl Node {
             fetching: None,
             syncs: Vec::new(),
             waiting: Waiters::new(1000),
+            elected: None,
             asking: false,
+            high_watermark: HighWatermark::default(),
         }
     }
 
-    pub(super) fn open(&mut self) {
-        self.partition = Some(Partition::open(self.config, self.disk.recover()));
-        self.stop();
+    pub(super) fn open(&mut self) -> Positions {
+        let partition = Partition::open(self.config, self.disk.recover());
+        let positions = partition.positions();
+        self.high_watermark = positions.high_watermark;
+        self.partition = Some(partition);
+        positions
     }
 
     /// What goes with the process.
     pub(super) fn stop(&mut self) {
         self.fetching = None;
         self.syncs.clear();
+        self.leave();
+    }
+
+    /// What goes with the leadership.
+    fn leave(&mut self) {
         self.waiting.take_all();
+        self.elected = None;
         self.asking = false;
     }
 
@@ -126,6 +152,7 @@ impl Node {
 }
 
 /// What a leader says to a Fetch.
+#[derive(Debug, Clone)]
 pub(super) struct Answer {
     diverging: Option<EpochEnd>,
     high_watermark: HighWatermark,
@@ -134,6 +161,7 @@ pub(super) struct Answer {
 }
 
 /// What is under way. Whoever is to be told is named by its run: a connection ends with its process.
+#[derive(Debug, Clone)]
 pub(super) enum Message {
     Fetch {
         from: BrokerId,
@@ -169,7 +197,11 @@ impl World {
             Message::Fetch { from, run, fetch } => self.serve_fetch(from, run, fetch),
             Message::Fetched { to, run, fetch, answer } => self.take_answer(index_of(to), run, fetch, answer),
             Message::Alter { from, run, asked } => {
-                let answer = self.controller.alter(from, &asked);
+                let unwilling = self.dice.one_in(15);
+                let answer = self.controller.alter(from, &asked, unwilling);
+                // It may fail once it has done what it was asked for.
+                let failed = self.dice.one_in(10);
+                let answer = if failed { Err(ErrorCode::RequestTimedOut) } else { answer };
                 self.network.push(Message::Altered { to: from, run, asked, answer });
             }
             Message::Altered { to, run, asked, answer } => {
@@ -181,28 +213,44 @@ impl World {
     /// What every step leads to, and what must hold after it.
     fn settle(&mut self, index: usize, advance: Advance) {
         let (before, after) = (advance.before, advance.after);
-        let node = &mut self.nodes[index];
-        node.disk.log_start = after.log_start.offset().0;
-        let (from, to) = (before.high_watermark.offset().0, after.high_watermark.offset().0);
         let epoch = advance.leader_epoch.0;
-        self.oracle.showed(node.id, epoch, from..to, &node.disk);
-        for end in node.waiting.release(&after) {
+        let node = &mut self.nodes[index];
+        assert_eq!(before.high_watermark, node.high_watermark, "{} moved without a step", node.id);
+        node.high_watermark = after.high_watermark;
+        let to = after.high_watermark.offset().0;
+        let from = before.high_watermark.offset().max(after.log_start.offset()).0;
+        if to > before.high_watermark.offset().0 {
+            trace!("{} high watermark {to} log start {} in epoch {epoch}", node.id, after.log_start);
+            self.oracle.exposes(node.id, epoch, from..to.max(from), &node.disk);
+        }
+        for (offset, record) in node.waiting.release(&after) {
             self.counts.count("acknowledged");
-            self.oracle.acknowledged(end - 1, node.disk.record(end - 1).unwrap(), epoch);
+            assert_eq!(node.disk.record(offset), Some(record), "another record is acknowledged");
+            self.oracle.acknowledged(offset, record, epoch);
         }
         if advance.under_min_isr {
             node.waiting.take_position(Position::HighWatermark);
         }
+        let bounds = node.partition.as_ref().unwrap().offset_bounds(ANY_EPOCH, Isolation::ReadUncommitted);
+        if let Ok(latest) = bounds.and_then(|bounds| bounds.latest()) {
+            self.oracle.said_latest(node.id, epoch, latest);
+        }
         let registration = &self.controller.registration;
         let leads = registration.leader == node.id && registration.leader_epoch == advance.leader_epoch;
-        if leads && to > from {
-            let members = registration.isr.iter().chain(&registration.elr);
-            // Whoever has lost what it may not lose will leave as soon as it starts.
-            for member in members.filter(|member| !self.nodes[index_of(**member)].lost) {
-                let disk = &self.nodes[index_of(*member)].disk;
-                let kept = if self.counting == Counting::WhenSynced { disk.durable } else { disk.end() };
-                assert!(kept >= to, "{to} is committed, but {member} has only {kept}: {registration:?}");
-            }
+        if leads && after.high_watermark > before.high_watermark {
+            self.check_backed(to);
+        }
+    }
+
+    /// Whoever could be elected cleanly has everything that is committed. Whoever has lost what it may not lose
+    /// will leave as soon as it starts.
+    fn check_backed(&self, to: i64) {
+        let registration = &self.controller.registration;
+        let members = registration.isr.iter().chain(&registration.elr);
+        for member in members.filter(|member| !self.nodes[index_of(**member)].lost) {
+            let disk = &self.nodes[index_of(*member)].disk;
+            let kept = if self.counting == Counting::WhenSynced { disk.durable } else { disk.end() };
+            assert!(kept >= to, "{to} is committed, but {member} has only {kept}: {registration:?}");
         }
     }
 
@@ -228,22 +276,24 @@ impl World {
         match applied {
             Applied::Stale | Applied::AfterTruncation => {}
             Applied::Updated(advance) => self.settle(index, advance),
-            Applied::Following { .. } | Applied::NotLeading => {
-                node.waiting.take_all();
-                node.asking = false;
-            }
+            Applied::Following { .. } | Applied::NotLeading => node.leave(),
             Applied::Elected { advance, .. } => {
-                eprintln!("epochs {:?}", partition.epochs());
                 let epoch = registration.leader_epoch;
-                node.asking = false;
+                (node.asking, node.elected) = (false, Some(epoch));
+                trace!("ELECTED {} in {epoch}: {:?} {:?}", node.id, advance.after, partition.epochs());
                 self.oracle.elected(node.id, epoch.0, &node.disk);
                 self.settle(index, advance);
-                let node = &mut self.nodes[index];
-                node.save_epochs();
-                assert!(node.partition.as_mut().unwrap().start_serving(epoch));
                 self.counts.count("elected");
             }
         }
+    }
+
+    /// The epochs of a new leader are saved; then it serves.
+    pub(super) fn begin_to_serve(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let Some(epoch) = node.elected.take() else { return };
+        node.save_epochs();
+        assert!(node.partition.as_mut().unwrap().start_serving(epoch), "it leads epoch {epoch}");
     }
 
     // Records and disks.
@@ -257,13 +307,14 @@ impl World {
             return;
         };
         let record = Record { epoch: leader_epoch.0, id: self.dice.0.next_u64() };
+        trace!("{} appends {} in {leader_epoch}", node.id, base_offset);
         self.oracle.wrote(node.id, base_offset.0, record);
         node.disk.log.push(record);
         let advance = partition.appended(&node.disk.header(base_offset.0));
         if acks == Acks::All
             && let Some(wait) = partition.wait_for(acks, base_offset.next())
         {
-            let _ = node.waiting.insert(wait, base_offset.0 + 1);
+            let _ = node.waiting.insert(wait, (base_offset.0, record));
         }
         self.settle(index, advance);
     }
@@ -309,6 +360,20 @@ impl World {
         if let Some(partition) = &node.partition {
             node.disk.high_watermark = partition.positions().high_watermark.offset().0;
             node.save_epochs();
+        }
+    }
+
+    /// Saves the log start; sometimes what lies before it goes, too.
+    pub(super) fn save_log_start(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let Some(partition) = &mut node.partition else { return };
+        if partition.truncating().is_none() {
+            let log_start = partition.positions().log_start;
+            node.disk.log_start = log_start.offset().0;
+            partition.log_start_saved(log_start);
+            if self.dice.one_in(2) {
+                node.disk.remove_before(log_start.offset().0);
+            }
         }
     }
 
@@ -362,7 +427,7 @@ impl World {
                         panic!("{refusal:?}")
                     };
                     let decision = partition.fetch_out_of_range(&fetch, log_start, log_end).unwrap();
-                    self.note(decision);
+                    self.note(index, decision);
                 }
             }
         }
@@ -383,32 +448,21 @@ impl World {
         let taken = FetchAnswer { diverging, high_watermark, log_start, batches: &headers };
         let partition = node.partition.as_mut().unwrap();
         let decision = partition.fetch_answered(fetch, &taken).unwrap();
-        if diverging.is_some() {
-            eprintln!("{} {fetch:?} {diverging:?} -> {decision:?} epochs {:?}", node.id, partition.epochs());
-        }
-        let Replication::Append { batches } = decision else { return self.note(decision) };
+        trace!("{} {fetch:?} {diverging:?} {decision:?} {:?}", node.id, partition.epochs());
+        let Replication::Append { batches } = decision else { return self.note(index, decision) };
         for (header, record) in headers.iter().zip(&answer.records).take(batches) {
             assert_eq!(header.base_offset.0, node.disk.end());
             self.oracle.replicated(header.base_offset.0, *record);
             node.disk.log.push(*record);
         }
-        if batches > 0 {
-            eprintln!(
-                "REPLICATED {} to {} from {} in {}",
-                node.id,
-                node.disk.end(),
-                fetch.leader,
-                fetch.leader_epoch
-            );
-        }
         let advance = partition.replicated(&taken, batches);
         self.settle(index, advance);
     }
 
-    fn note(&mut self, decision: Replication) {
+    fn note(&mut self, index: usize, decision: Replication) {
         if let Replication::Truncate { truncation, below_high_watermark } = decision {
-            assert!(!below_high_watermark, "committed records are cut: {truncation:?}");
-            eprintln!("TRUNCATE {truncation:?}");
+            let id = self.nodes[index].id;
+            assert!(!below_high_watermark, "{id} cuts committed records: {truncation:?}");
             self.counts.count("divergence");
         }
     }
@@ -425,6 +479,7 @@ impl World {
             Truncation::To(_) => {}
             Truncation::StartAt(offset) => {
                 node.disk.start_at(offset.0);
+                node.disk.log_start = offset.0;
                 node.disk.generation += 2;
                 self.counts.count("log started anew");
             }
@@ -433,8 +488,7 @@ impl World {
         let producers = ProducerTable::default();
         let advance =
             node.partition.as_mut().unwrap().truncated(TruncatedLog { log_end, generation, producers });
-        node.disk.high_watermark = node.disk.high_watermark.min(log_end.offset().0);
-        node.disk.log_start = advance.after.log_start.offset().0;
+        node.high_watermark = advance.after.high_watermark;
         node.save_epochs();
         self.apply_metadata(index);
     }
