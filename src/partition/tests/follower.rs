@@ -243,6 +243,7 @@ fn the_log_start_follows_the_leaders_but_not_past_the_high_watermark() {
     assert_eq!(at(&partition), (10, 10, 10, 14));
     let _ = partition.synced(LeaderEpoch(5), 3, Offset(14)).unwrap();
     assert_eq!(at(&partition), (12, 14, 14, 14), "the rest follows");
+    partition.log_start_saved(LogStart(Offset(12)));
     let _ = replicate(&mut partition, &told(-1, 14, NO_HEADERS));
     assert_eq!(at(&partition), (12, 14, 14, 14));
 }

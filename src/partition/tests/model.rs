@@ -75,7 +75,7 @@ struct World {
     network: Vec<Message>,
     oracle: Oracle,
     counts: Counts,
-    /// Losses that the guarantee covers only so often before the ISR is full again.
+    /// Losses that nobody noticed at once, since the ISR was full.
     losses: usize,
 }
 
@@ -188,12 +188,12 @@ impl World {
         if self.nodes[index].partition.is_none() {
             return self.start(index);
         }
+        let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];
+        let fault = fault[self.dice.below(fault.len())];
         let all_in_sync = self.controller.registration.isr.len() == self.nodes.len();
         if all_in_sync && self.nodes.iter().all(|node| !node.lost) {
             self.losses = 0;
         }
-        let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];
-        let fault = fault[self.dice.below(fault.len())];
         let loses = match fault {
             Fault::Process => false,
             Fault::Power => self.counting == Counting::WhenAppended,
@@ -201,12 +201,15 @@ impl World {
         };
         if !loses {
             self.crash(index, fault);
-        } else if self.losses + 1 < self.controller.min_isr {
-            self.losses += 1;
-            self.crash(index, fault);
         } else if self.leaves_a_member(index) {
-            self.counts.count("loss that left a member");
+            // Either it is one of the few that may be lost before anybody notices, or it is noticed at once.
+            let unnoticed = self.losses + 1 < self.controller.min_isr && self.dice.one_in(2);
+            self.losses += usize::from(unnoticed);
             self.crash(index, fault);
+            if !unnoticed {
+                self.controller.expel(self.nodes[index].id);
+                self.counts.count("loss noticed at once");
+            }
         }
     }
 
@@ -364,7 +367,7 @@ const HAPPENINGS: &[&str] = &[
     "expansion refused as ineligible",
     "log cut",
     "log started anew",
-    "loss that left a member",
+    "loss noticed at once",
     "power loss",
     "request settled by metadata",
     "shrunk ISR",

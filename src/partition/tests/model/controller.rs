@@ -46,12 +46,24 @@ impl Controller {
         let state = BrokerState { epoch, fenced: true, in_controlled_shutdown: false, rack: None };
         self.brokers.insert(id, state);
         if lost {
-            self.registration.isr.retain(|member| *member != id);
-            self.registration.elr.retain(|member| *member != id);
+            self.forget(id);
         }
         self.registration.leader_epoch.0 += 1;
         self.publish();
         epoch
+    }
+
+    /// A broker is known to have lost what it may not lose.
+    pub(super) fn expel(&mut self, id: BrokerId) {
+        self.fence(id);
+        self.forget(id);
+        self.elect();
+        self.publish();
+    }
+
+    fn forget(&mut self, id: BrokerId) {
+        self.registration.isr.retain(|member| *member != id);
+        self.registration.elr.retain(|member| *member != id);
     }
 
     pub(super) fn unfence(&mut self, id: BrokerId) {
