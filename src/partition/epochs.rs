@@ -121,15 +121,8 @@ impl EpochCache {
     /// Where `requested` ends in this log (F1): at the start of the next epoch that this log knows, or at the
     /// log end for the latest one. `None` if the epoch lies above all that this log knows, or is negative.
     ///
-    /// For an epoch below the first entry its records are gone, and the answer is where the log begins. That may
-    /// be before the first entry, if a crash has moved the log start back and left the entries, which are saved
-    /// at other times: nothing is known of the records in between, and nobody may keep other ones there.
-    pub fn end_offset_for(
-        &self,
-        requested: LeaderEpoch,
-        log_start: LogStart,
-        log_end: LogEnd,
-    ) -> Option<EpochEnd> {
+    /// For an epoch below the first entry its records are gone, and the answer is where the log begins.
+    pub fn end_offset_for(&self, requested: LeaderEpoch, log_end: LogEnd) -> Option<EpochEnd> {
         if requested.0 < 0 {
             return None;
         }
@@ -137,11 +130,9 @@ impl EpochCache {
             return Some(EpochEnd { epoch: requested, end_offset: log_end.offset() });
         }
         let above = self.entries.partition_point(|entry| entry.epoch <= requested);
-        let next = self.entries.get(above)?.start_offset;
-        Some(match above.checked_sub(1) {
-            Some(index) => EpochEnd { epoch: self.entries[index].epoch, end_offset: next },
-            None => EpochEnd { epoch: requested, end_offset: next.min(log_start.offset()) },
-        })
+        let end_offset = self.entries.get(above)?.start_offset;
+        let epoch = if above == 0 { requested } else { self.entries[above - 1].epoch };
+        Some(EpochEnd { epoch, end_offset })
     }
 
     /// Forgets the epochs that start at `end` or later, because the log now ends there.
@@ -195,7 +186,7 @@ mod tests {
     }
 
     fn end(cache: &EpochCache, requested: i32) -> Option<(i32, i64)> {
-        let end = cache.end_offset_for(LeaderEpoch(requested), LogStart(Offset(10)), LogEnd(Offset(100)));
+        let end = cache.end_offset_for(LeaderEpoch(requested), LogEnd(Offset(100)));
         end.map(|end| (end.epoch.0, end.end_offset.0))
     }
 
@@ -211,13 +202,6 @@ mod tests {
         assert_eq!(end(&cache, 8), None);
         assert_eq!(end(&cache, -1), None);
         assert_eq!(end(&EpochCache::default(), 0), None);
-    }
-
-    #[test]
-    fn nobody_keeps_records_in_an_epoch_of_which_this_log_does_not_know_where_it_ended() {
-        // The log start had been at 20, where epoch 7 was then said to begin, and went back to 10 in a crash.
-        let end = cache(&[(7, 20)]).end_offset_for(LeaderEpoch(5), LogStart(Offset(10)), LogEnd(Offset(100)));
-        assert_eq!(end, Some(EpochEnd { epoch: LeaderEpoch(5), end_offset: Offset(10) }));
     }
 
     #[test]

@@ -11,8 +11,12 @@
 //! | INELIGIBLE_REPLICA, OPERATION_NOT_ATTEMPTED | goes back: it was surely not applied, nor will be |
 //! | UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, FENCED_LEADER_EPOCH, INVALID_UPDATE_VERSION, INVALID_REQUEST, NEW_LEADER_ELECTED | stays as it is, until metadata tell |
 //! | any other, or none | stays as it is, and the same request is sent again |
+//!
+//! What one copy of a request met with says nothing of a copy sent after it, which may still be granted: the
+//! leader goes back only by what the latest one met with. For that the controller has to take up the requests of
+//! a leader in the order in which they were sent.
 
-use super::{Advance, Brokers, Partition, Role};
+use super::{Advance, Brokers, Partition, Registration, Role};
 use crate::error_code::ErrorCode;
 use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Mono, Offset, PartitionEpoch};
 
@@ -25,9 +29,16 @@ pub struct AlterPartition {
     pub partition_epoch: PartitionEpoch,
     /// The ISR wanted.
     pub isr: Vec<IsrMember>,
+    /// Tells apart the copies of a request. It is not sent: the shell hands it back with the answer.
+    pub serial: u64,
 }
 
 impl AlterPartition {
+    fn is_copy_of(&self, other: &Self) -> bool {
+        let epochs = |alter: &Self| (alter.leader_epoch, alter.partition_epoch);
+        epochs(self) == epochs(other) && self.isr == other.isr
+    }
+
     fn names(&self, broker: BrokerId) -> bool {
         self.isr.iter().any(|member| member.broker == broker)
     }
@@ -68,10 +79,9 @@ pub enum AlterOutcome {
     RolledBack(Advance),
     /// Nothing changed; metadata will tell what became of it.
     AwaitMetadata,
-    /// Nothing changed; the shell sends the same request again after a pause, if
-    /// [`Partition::pending_alter`] still is that.
+    /// Nothing changed; after a pause the shell sends what [`Partition::resend_alter`] says.
     Resend,
-    /// An answer to what is not asked any more.
+    /// An answer to what is not asked any more, or to an earlier copy of it.
     Stale,
 }
 
@@ -111,9 +121,10 @@ impl Partition {
     ) -> AlterOutcome {
         let before = self.positions;
         let Role::Leader(leading) = &mut self.role else { return AlterOutcome::Stale };
-        if leading.pending.as_ref() != Some(sent) {
+        let Some(pending) = leading.pending.as_ref().filter(|pending| pending.is_copy_of(sent)) else {
             return AlterOutcome::Stale;
-        }
+        };
+        let latest = pending.serial == sent.serial;
         leading.now = leading.now.max(now);
         let answer = match answer {
             Ok(altered) if self.commit(altered) => return AlterOutcome::Committed(self.finish_step(before)),
@@ -121,7 +132,7 @@ impl Partition {
             Err(code) => code,
         };
         match answer {
-            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => {
+            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if latest => {
                 self.withdraw();
                 AlterOutcome::RolledBack(self.finish_step(before))
             }
@@ -131,7 +142,8 @@ impl Partition {
             | ErrorCode::InvalidUpdateVersion
             | ErrorCode::InvalidRequest
             | ErrorCode::NewLeaderElected => AlterOutcome::AwaitMetadata,
-            _ => AlterOutcome::Resend,
+            _ if latest => AlterOutcome::Resend,
+            _ => AlterOutcome::Stale,
         }
     }
 
@@ -141,6 +153,16 @@ impl Partition {
             Role::Leader(leading) => leading.pending.as_ref(),
             _ => None,
         }
+    }
+
+    /// The next copy of the request that is under way, where no answer came or one that settled nothing; `None`
+    /// if it has been settled meanwhile.
+    pub fn resend_alter(&mut self) -> Option<AlterPartition> {
+        let Role::Leader(leading) = &mut self.role else { return None };
+        let pending = leading.pending.as_mut()?;
+        leading.asked += 1;
+        pending.serial = leading.asked;
+        Some(pending.clone())
     }
 
     /// Takes in an ISR that the controller has granted. Not one of other epochs, of which metadata tell more.
@@ -193,11 +215,10 @@ impl Partition {
             let fetched = fetched.map_or(BrokerEpoch::NONE, |fetched| fetched.broker_epoch);
             if *id == me { own_epoch } else { fetched }
         };
-        let alter = AlterPartition {
-            leader_epoch: registration.leader_epoch,
-            partition_epoch: registration.partition_epoch,
-            isr: isr.iter().map(|id| IsrMember { broker: *id, broker_epoch: epoch_of(id) }).collect(),
-        };
+        let isr = isr.iter().map(|id| IsrMember { broker: *id, broker_epoch: epoch_of(id) }).collect();
+        let Registration { leader_epoch, partition_epoch, .. } = *registration;
+        leading.asked += 1;
+        let alter = AlterPartition { leader_epoch, partition_epoch, isr, serial: leading.asked };
         leading.pending = Some(alter.clone());
         alter
     }

@@ -24,6 +24,8 @@ pub(super) struct Leading {
     pub(super) followers: BTreeMap<BrokerId, FollowerState>,
     /// What the controller was asked for and has not answered.
     pub(super) pending: Option<AlterPartition>,
+    /// How often it was asked in this epoch.
+    pub(super) asked: u64,
     /// The latest time that a call has told. Steps that tell none go by it: that makes a follower look less
     /// late than it is, and holds the high watermark for it a little longer, never too short.
     pub(super) now: Mono,
@@ -39,7 +41,7 @@ impl Leading {
         now: Mono,
     ) -> Self {
         let followers = BTreeMap::new();
-        let mut leading = Self { epoch_start, serving: false, followers, pending: None, now };
+        let mut leading = Self { epoch_start, serving: false, followers, pending: None, asked: 0, now };
         leading.update(registration);
         for (id, follower) in &mut leading.followers {
             if registration.isr.contains(id) {

@@ -360,10 +360,13 @@ impl Partition {
 
     /// The log start is durable up to `log_start`: in the checkpoint, or because nothing before it is left.
     ///
-    /// A follower does not fetch before: below its leader's log start may stand what the leader never had, and a
-    /// log start that a crash moves back would show it again.
+    /// A crash moves the log start back to what was saved. So a follower does not fetch before: below its
+    /// leader's log start may stand what the leader never had. And the epochs of what was deleted stay known
+    /// until then: a leader that forgot where one ended would let a follower keep too much of it, or too little.
     pub fn log_start_saved(&mut self, log_start: LogStart) {
+        assert!(log_start <= self.positions.log_start, "{log_start} is not reached: {:?}", self.positions);
         self.saved_log_start = self.saved_log_start.max(log_start);
+        self.epochs_revision += u64::from(self.epochs.truncate_from_start(self.saved_log_start));
     }
 
     /// A sync has ended that was issued in `leader_epoch`, when the log had this truncation generation, and
@@ -420,10 +423,7 @@ impl Partition {
     }
 
     fn move_log_start(&mut self, to: Offset) {
-        if to > self.positions.log_start.offset() {
-            self.positions.log_start = LogStart(to);
-            self.epochs_revision += u64::from(self.epochs.truncate_from_start(self.positions.log_start));
-        }
+        self.positions.log_start = self.positions.log_start.max(LogStart(to));
     }
 
     /// Draws the consequences of what a step changed, and checks its outcome.

@@ -229,11 +229,10 @@ impl Partition {
     ) -> Result<OffsetBounds, ReadRefusal> {
         let epoch_start = self.check_leader(current_leader_epoch)?;
         let log_start = self.positions.log_start;
-        let first = self.epochs.entries().first().filter(|first| first.start_offset <= log_start.offset());
         Ok(OffsetBounds {
             leader_epoch: self.leader_epoch(),
             log_start,
-            log_start_epoch: first.map_or(LeaderEpoch::NONE, |first| first.epoch),
+            log_start_epoch: self.epochs.epoch_of(log_start.offset()).unwrap_or(LeaderEpoch::NONE),
             limit: self.positions.get(isolation.position()),
             settled: self.positions.high_watermark.offset() >= epoch_start,
         })
@@ -250,11 +249,7 @@ impl Partition {
         requested: LeaderEpoch,
     ) -> Result<Option<EpochEnd>, ReadRefusal> {
         self.check_leader(current_leader_epoch)?;
-        Ok(self.end_of_epoch(requested))
-    }
-
-    pub(super) fn end_of_epoch(&self, requested: LeaderEpoch) -> Option<EpochEnd> {
-        self.epochs.end_offset_for(requested, self.positions.log_start, self.positions.log_end)
+        Ok(self.epochs.end_offset_for(requested, self.positions.log_end))
     }
 
     /// Whether the client and this replica mean the same leader, and it serves (KIP-320). Returns the start
@@ -345,7 +340,7 @@ impl Partition {
         if last_fetched_epoch.0 < 0 {
             return Some(None);
         }
-        let end = self.end_of_epoch(last_fetched_epoch)?;
+        let end = self.epochs.end_offset_for(last_fetched_epoch, self.positions.log_end)?;
         let diverges = end.epoch < last_fetched_epoch || end.end_offset < fetch_offset;
         Some(diverges.then_some(end))
     }

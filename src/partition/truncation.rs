@@ -88,7 +88,7 @@ impl Partition {
             return Err(bad);
         }
         let log_end = self.positions.log_end;
-        let to = match self.end_of_epoch(end.epoch) {
+        let to = match self.epochs.end_offset_for(end.epoch, log_end) {
             Some(here) if here.epoch == end.epoch => here.end_offset.min(end.end_offset),
             Some(here) => here.end_offset,
             None => end.end_offset,

@@ -362,6 +362,33 @@ fn r5_the_leader_goes_back_only_on_what_was_surely_not_applied() {
 }
 
 #[test]
+fn r5_what_an_earlier_copy_met_with_does_not_take_back_a_later_one() {
+    for code in [ErrorCode::IneligibleReplica, ErrorCode::OperationNotAttempted, ErrorCode::RequestTimedOut] {
+        let mut partition = leader(Counting::WhenAppended, 1, &[ME]);
+        let first = fetches(&mut partition, OTHER, 10).alter.unwrap();
+        let second = partition.resend_alter().unwrap();
+        assert!(second.serial > first.serial);
+        assert_eq!(AlterPartition { serial: first.serial, ..second.clone() }, first);
+        let outcome = partition.alter_partition_answered(&first, &Err(code), seconds(0));
+        assert_eq!(outcome, AlterOutcome::Stale, "the second may be granted still");
+        append(&mut partition, &batch(1), Acks::All).unwrap();
+        assert_eq!(high_watermark(&partition), 10);
+        let outcome = partition.alter_partition_answered(&second, &Err(code), seconds(0));
+        let back = matches!(outcome, AlterOutcome::RolledBack(_));
+        assert_eq!(back, code != ErrorCode::RequestTimedOut);
+        assert_eq!(partition.resend_alter().is_some(), !back);
+    }
+    // A grant is true, whichever copy it was given to.
+    let mut partition = leader(Counting::WhenAppended, 1, &[ME]);
+    let first = fetches(&mut partition, OTHER, 10).alter.unwrap();
+    assert!(partition.resend_alter().is_some());
+    let outcome = partition.alter_partition_answered(&first, &Ok(granted(&first)), seconds(0));
+    assert!(matches!(outcome, AlterOutcome::Committed(_)));
+    assert_eq!(partition.resend_alter(), None);
+    assert_eq!(partition.isr(), [ME, OTHER]);
+}
+
+#[test]
 fn r5_an_answer_of_other_epochs_changes_nothing() {
     let mut partition = leader(Counting::WhenAppended, 1, &[ME]);
     let sent = fetches(&mut partition, OTHER, 10).alter.unwrap();

@@ -77,6 +77,8 @@ struct World {
     counts: Counts,
     /// Losses that nobody noticed at once, since the ISR was full.
     losses: usize,
+    /// Of a thousand chances for trouble, so many are taken.
+    trouble: usize,
 }
 
 impl World {
@@ -85,6 +87,7 @@ impl World {
         let counting = if dice.one_in(2) { Counting::WhenSynced } else { Counting::WhenAppended };
         let replicas = dice.between(1, 5) as i32;
         let min_isr = dice.between(1, 3) as usize;
+        let trouble = [30, 100, 300, 1000][dice.below(4)];
         trace!("{counting:?} replicas {replicas} min {min_isr}");
         let controller = Controller::new(replicas, min_isr);
         let nodes = (1..=replicas).map(|id| Node::new(BrokerId(id), counting, min_isr)).collect();
@@ -98,6 +101,7 @@ impl World {
             oracle: Oracle::default(),
             counts: Counts::default(),
             losses: 0,
+            trouble,
         };
         for index in 0..world.nodes.len() {
             world.start(index);
@@ -110,20 +114,28 @@ impl World {
         let index = self.dice.below(self.nodes.len());
         match self.dice.below(100) {
             0..=34 => self.deliver(),
-            35..=54 => self.poll(index),
-            55..=64 => self.append(index),
-            65..=76 => self.sync(index),
-            77..=83 => self.read_metadata(index),
-            84..=85 => self.begin_to_serve(index),
-            86..=88 => self.finish_truncation(index),
-            89 => self.lose_message(),
-            90 => self.forget_fetch(index),
-            91..=93 => self.tick(),
-            94 => self.checkpoint(index),
-            95 => self.raise_log_start(index),
-            96 => self.change_standing(index),
-            97 => self.save_log_start(index),
-            _ => self.crash_or_start(index),
+            35..=52 => self.poll(index),
+            53..=62 => self.append(index),
+            63..=75 => self.sync(index),
+            76..=82 => self.read_metadata(index),
+            83..=85 => self.begin_to_serve(index),
+            86..=89 => self.finish_truncation(index),
+            90 => self.checkpoint(index),
+            91..=92 => self.save_log_start(index),
+            93 => self.tick(),
+            94..=95 => self.come_back(index),
+            _ if self.dice.below(1000) < self.trouble => self.trouble(index),
+            _ => {}
+        }
+    }
+
+    fn trouble(&mut self, index: usize) {
+        match self.dice.below(6) {
+            0 => self.lose_message(),
+            1 => self.forget_fetch(index),
+            2 => self.raise_log_start(index),
+            3 => self.change_standing(index),
+            _ => self.crash_something(index),
         }
     }
 
@@ -161,6 +173,7 @@ impl World {
 
     fn tick(&mut self) {
         self.now = self.now + Duration::from_millis(self.dice.between(1, 8000) as u64);
+        trace!("TICK {:?}", self.now);
         for index in 0..self.nodes.len() {
             self.check_isr(index);
         }
@@ -168,24 +181,41 @@ impl World {
 
     // Machines and their standing.
 
-    fn change_standing(&mut self, index: usize) {
-        let (id, up) = (self.nodes[index].id, self.nodes[index].partition.is_some());
-        let fenced = self.controller.brokers[&id].fenced;
-        match (up, fenced) {
-            // A session may end though the broker lives.
-            (true, false) if self.dice.one_in(4) => self.controller.fence(id),
-            (true, false) if self.dice.one_in(8) => {
-                self.controller.begin_shutdown(id);
-                self.counts.count("controlled shutdown");
+    /// A process starts; one that has read what the metadata say of it is let in, and one whose process is down
+    /// is shut out.
+    fn come_back(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        let (id, fenced) = (node.id, self.controller.brokers[&node.id].fenced);
+        match (&node.partition, fenced) {
+            (None, false) => self.controller.fence(id),
+            (None, true) => self.start(index),
+            (Some(_), true) if node.metadata + 1 == self.controller.history.len() => {
+                self.controller.unfence(id);
             }
-            (false, false) => self.controller.fence(id),
-            (true, true) => self.controller.unfence(id),
+            (Some(_), false) if self.controller.brokers[&id].in_controlled_shutdown => {
+                self.stop(index, Fault::Process);
+            }
             _ => {}
         }
     }
 
-    fn crash_or_start(&mut self, index: usize) {
+    /// A session may end though the broker lives.
+    fn change_standing(&mut self, index: usize) {
+        let node = &self.nodes[index];
+        if node.partition.is_none() || self.controller.brokers[&node.id].fenced {
+            return;
+        }
+        if self.dice.one_in(2) {
+            self.controller.fence(node.id);
+        } else {
+            self.controller.begin_shutdown(node.id);
+            self.counts.count("controlled shutdown");
+        }
+    }
+
+    fn crash_something(&mut self, index: usize) {
         if self.nodes[index].partition.is_none() {
+            // Before anybody has noticed that it was down.
             return self.start(index);
         }
         let fault = [Fault::Process, Fault::Process, Fault::Power, Fault::Power, Fault::Wipe];
@@ -336,7 +366,8 @@ fn run(seed: u64, steps: usize) -> Counts {
 fn whatever_happens_committed_records_stay_and_replicas_converge() {
     let mut total = Counts::default();
     let first = std::env::var("SEED").ok().map_or(0, |s| s.parse().unwrap());
-    for seed in first..SEEDS {
+    let last = std::env::var("SEEDS").ok().map_or(SEEDS, |s| s.parse().unwrap());
+    for seed in first..last {
         let outcome = std::panic::catch_unwind(|| run(seed, STEPS));
         let counts = outcome.unwrap_or_else(|panic| {
             eprintln!("seed {seed}");
@@ -346,6 +377,7 @@ fn whatever_happens_committed_records_stay_and_replicas_converge() {
             *total.0.entry(what).or_default() += count;
         }
     }
+    trace!("TOTAL {total:?}");
     for what in HAPPENINGS {
         assert!(total.0.get(what).is_some_and(|&count| count > 0), "no {what} in any run: {total:?}");
     }

@@ -301,7 +301,7 @@ impl World {
     pub(super) fn append(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let Some(partition) = &mut node.partition else { return };
-        let acks = if self.dice.one_in(3) { Acks::Leader } else { Acks::All };
+        let acks = if self.dice.one_in(4) { Acks::Leader } else { Acks::All };
         let Ok(Prepared::Append { base_offset, leader_epoch }) = partition.prepare_append(&batch(1), acks)
         else {
             return;
@@ -508,6 +508,7 @@ impl World {
             log_start: fetch.log_start,
         };
         let (_, brokers) = &self.controller.history[node.metadata];
+        trace!("{} gets {request:?}", node.id);
         let answer = partition.follower_fetch(&request, brokers, self.now).map(|read| {
             let FollowerRead { plan, advance, alter } = read;
             self.settle(index, advance);
@@ -543,14 +544,16 @@ impl World {
     fn ask(&mut self, index: usize, asked: AlterPartition) {
         let node = &mut self.nodes[index];
         node.asking = true;
+        trace!("{} asks {asked:?}", node.id);
         self.network.push(Message::Alter { from: node.id, run: node.broker_epoch, asked });
     }
 
     /// Asks again, now and then even if the answer is only late.
     pub(super) fn resend_alter(&mut self, index: usize) {
-        let node = &self.nodes[index];
-        let pending = node.partition.as_ref().and_then(Partition::pending_alter).cloned();
-        if let Some(asked) = pending.filter(|_| !node.asking || self.dice.one_in(10)) {
+        let node = &mut self.nodes[index];
+        if (!node.asking || self.dice.one_in(10))
+            && let Some(asked) = node.partition.as_mut().and_then(Partition::resend_alter)
+        {
             self.ask(index, asked);
         }
     }
@@ -567,6 +570,7 @@ impl World {
             return;
         }
         let partition = node.partition.as_mut().unwrap();
+        trace!("{} answered {asked:?} with {answer:?}", node.id);
         match partition.alter_partition_answered(asked, answer, self.now) {
             AlterOutcome::Committed(advance) => self.settle(index, advance),
             AlterOutcome::RolledBack(advance) => {
