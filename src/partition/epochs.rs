@@ -121,7 +121,7 @@ impl EpochCache {
     /// Where `requested` ends in this log (F1): at the start of the next epoch that this log knows, or at the
     /// log end for the latest one. `None` if the epoch lies above all that this log knows, or is negative.
     ///
-    /// For an epoch below the first entry its records are gone, and the answer is where the log begins.
+    /// For an epoch below the first entry its records are gone, and the answer is where that one began.
     pub fn end_offset_for(&self, requested: LeaderEpoch, log_end: LogEnd) -> Option<EpochEnd> {
         if requested.0 < 0 {
             return None;
@@ -146,19 +146,19 @@ impl EpochCache {
         kept < before
     }
 
-    /// Forgets the epochs that ended at `start` or earlier, because the log now begins there. The epoch that
-    /// covers `start` now begins there. Says whether anything changed.
-    pub fn truncate_from_start(&mut self, start: LogStart) -> bool {
-        let begun = self.entries.partition_point(|entry| entry.start_offset <= start.offset());
-        if begun == 0 || (begun == 1 && self.entries[0].start_offset == start.offset()) {
-            return false;
-        }
-        self.entries.drain(..begun - 1);
-        self.entries[0].start_offset = start.offset();
-        true
+    /// Forgets the epochs that ended before `start`, where the log begins.
+    ///
+    /// The one in which the record before `start` was written stays, and where it began: who comes with that
+    /// record and its epoch has what this log had, and who comes with another epoch has not.
+    fn truncate_from_start(&mut self, start: LogStart) {
+        let begun = self.entries.partition_point(|entry| entry.start_offset < start.offset());
+        self.entries.drain(..begun.saturating_sub(1));
     }
 
     /// Fits the cache to a log that was just opened.
+    ///
+    /// Epochs before the log start are forgotten only here. A log start that has just been raised goes back when
+    /// a crash comes before its checkpoint, and the epochs behind it must be known then.
     ///
     /// The latest epoch stays, moved back to the log's end where its records are gone: this replica may have
     /// led it, and must know so in order not to lead it twice.
@@ -234,17 +234,18 @@ mod tests {
     }
 
     #[test]
-    fn the_log_start_moves_the_epoch_that_covers_it() {
+    fn fitting_to_a_later_log_start_keeps_the_epoch_of_the_record_before() {
         let original = cache(&[(1, 5), (2, 10), (3, 20)]);
         for (start, expected) in [
             (0, vec![(1, 5), (2, 10), (3, 20)]),
             (5, vec![(1, 5), (2, 10), (3, 20)]),
-            (10, vec![(2, 10), (3, 20)]),
-            (15, vec![(2, 15), (3, 20)]),
-            (99, vec![(3, 99)]),
+            (10, vec![(1, 5), (2, 10), (3, 20)]),
+            (11, vec![(2, 10), (3, 20)]),
+            (20, vec![(2, 10), (3, 20)]),
+            (99, vec![(3, 20)]),
         ] {
             let mut entries = original.clone();
-            entries.truncate_from_start(LogStart(Offset(start)));
+            entries.fit(LogStart(Offset(start)), LogEnd(Offset(99)));
             assert_eq!(entries, cache(&expected), "start {start}");
         }
     }
@@ -290,8 +291,8 @@ mod tests {
         let mut entries = cache(&[(1, 0), (2, 10), (3, 20)]);
         entries.fit(LogStart(Offset(0)), LogEnd(Offset(8)));
         assert_eq!(entries, cache(&[(1, 0), (3, 8)]));
-        entries.fit(LogStart(Offset(8)), LogEnd(Offset(8)));
-        assert_eq!(entries, cache(&[(3, 8)]));
+        entries.fit(LogStart(Offset(8)), LogEnd(Offset(7)));
+        assert_eq!(entries, cache(&[(1, 0), (3, 7)]));
         let mut untouched = cache(&[(1, 0), (2, 10)]);
         untouched.fit(LogStart(Offset(0)), LogEnd(Offset(11)));
         assert_eq!(untouched, cache(&[(1, 0), (2, 10)]));

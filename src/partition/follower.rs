@@ -1,8 +1,8 @@
 //! The follower's side: what to fetch, and what to make of the answer.
 //!
 //! A fetch offset is a promise: everything before it counts here. So there is one Fetch at a time, from the
-//! counted end, and none while that is behind the log end: what an answer brought is synced first, and a log
-//! start that it raised is saved. In between the shell leaves the partition out of its fetch session.
+//! counted end, and none while that is behind the log end: what an answer brought is synced first. In between
+//! the shell leaves the partition out of its fetch session.
 //!
 //! An answer belongs to the Fetch that the partition would send now, or it is dropped (KAFKA-18991): whatever a
 //! leader says of an epoch, an offset and the epoch before it stays true for as long as it leads, so an answer
@@ -151,14 +151,13 @@ pub enum BadAnswer {
 }
 
 impl Partition {
-    /// What to fetch; `None` while this replica does not follow, has something to sync or a log start to save, is
-    /// being cut, or waits for metadata.
+    /// What to fetch; `None` while this replica does not follow, has something to sync, is being cut, or waits
+    /// for metadata.
     pub fn next_fetch(&self) -> Option<FollowerFetch> {
         let Role::Follower(following) = &self.role else { return None };
         let counted_end = self.positions.counted_end.offset();
         let all_counted = counted_end == self.positions.log_end.offset();
-        let saved = all_counted && self.saved_log_start >= self.positions.log_start;
-        let at_rest = saved && self.truncating.is_none() && !following.fenced;
+        let at_rest = all_counted && self.truncating.is_none() && !following.fenced;
         at_rest.then(|| FollowerFetch {
             leader: following.leader,
             leader_epoch: self.leader_epoch(),

@@ -9,7 +9,9 @@
 //! metadata mean different runs of it.
 
 use super::isr::AlterPartition;
-use super::{Advance, BrokerState, Brokers, Partition, Position, ReadPlan, ReadRefusal, Role, Wait};
+use super::{
+    Advance, BrokerState, Brokers, EpochEnd, Partition, Position, ReadPlan, ReadRefusal, Role, Wait,
+};
 use crate::types::{
     BrokerEpoch, BrokerId, CountedEnd, HighWatermark, LeaderEpoch, LogEnd, LogStart, Mono, Offset,
 };
@@ -191,9 +193,21 @@ impl Partition {
         }
         let positions = self.positions;
         let diverging = self.check_offset(request.last_fetched_epoch, request.fetch_offset)?;
+        let diverging = diverging.or_else(|| self.unknown_lineage(request));
         let limit = positions.log_end.offset();
         let more = Wait { position: Position::LogEnd, until: Offset(limit.0.saturating_add(1)) };
         Ok(ReadPlan { limit, diverging, positions, more })
+    }
+
+    /// Where a log begins that once began anew, it does not know in which epoch the record before was written,
+    /// nor whether a follower that comes with an earlier epoch has that record or another one. Such a follower
+    /// begins anew, too: else a log start that a crash moves back might uncover what was never committed.
+    fn unknown_lineage(&self, request: &ReplicaFetch) -> Option<EpochEnd> {
+        let ReplicaFetch { last_fetched_epoch: epoch, fetch_offset, .. } = *request;
+        let at_start = fetch_offset == self.positions.log_start.offset() && fetch_offset > Offset::ZERO;
+        let first = self.epochs.entries().first()?;
+        let unknown = at_start && epoch.0 >= 0 && epoch < first.epoch;
+        unknown.then_some(EpochEnd { epoch, end_offset: fetch_offset + -1 })
     }
 
     fn follower_mut(&mut self, replica: BrokerId) -> &mut FollowerState {

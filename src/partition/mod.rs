@@ -236,8 +236,6 @@ pub struct Partition {
     config: PartitionConfig,
     positions: Positions,
     truncation_generation: u64,
-    /// The log start that a crash leaves: what the checkpoint says.
-    saved_log_start: LogStart,
     /// The truncation under way.
     truncating: Option<Truncation>,
     epochs: EpochCache,
@@ -288,7 +286,6 @@ impl Partition {
                 log_end,
             },
             truncation_generation: recovered.truncation_generation,
-            saved_log_start: log_start,
             truncating: None,
             epochs,
             epochs_revision: 0,
@@ -356,17 +353,6 @@ impl Partition {
         }
         self.move_log_start(to);
         Ok(self.finish_step(before))
-    }
-
-    /// The log start is durable up to `log_start`: in the checkpoint, or because nothing before it is left.
-    ///
-    /// A crash moves the log start back to what was saved. So a follower does not fetch before: below its
-    /// leader's log start may stand what the leader never had. And the epochs of what was deleted stay known
-    /// until then: a leader that forgot where one ended would let a follower keep too much of it, or too little.
-    pub fn log_start_saved(&mut self, log_start: LogStart) {
-        assert!(log_start <= self.positions.log_start, "{log_start} is not reached: {:?}", self.positions);
-        self.saved_log_start = self.saved_log_start.max(log_start);
-        self.epochs_revision += u64::from(self.epochs.truncate_from_start(self.saved_log_start));
     }
 
     /// A sync has ended that was issued in `leader_epoch`, when the log had this truncation generation, and

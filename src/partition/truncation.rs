@@ -64,7 +64,6 @@ impl Partition {
                 assert_eq!(end, start, "a log that begins anew is empty");
                 self.epochs = EpochCache::default();
                 self.positions = before.moved_to(start);
-                self.saved_log_start = self.positions.log_start;
             }
         }
         if let Role::Follower(following) = &mut self.role {
@@ -101,13 +100,13 @@ impl Partition {
         self.truncate_to(to.min(log_end.offset()), leader_log_start)
     }
 
-    /// What lies before the log's start cannot be kept: then the replica starts where the leader does.
+    /// What lies before the start of either log cannot be kept: then the replica starts where the leader does.
     pub(super) fn truncate_to(
         &mut self,
         to: Offset,
         leader_log_start: LogStart,
     ) -> Result<Replication, BadAnswer> {
-        if to < self.positions.log_start.offset() {
+        if to < self.positions.log_start.offset() || to < leader_log_start.offset() {
             return self.start_at(leader_log_start);
         }
         Ok(self.begin(Truncation::To(to), to < self.positions.high_watermark.offset()))

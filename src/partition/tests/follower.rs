@@ -57,9 +57,7 @@ fn answered(partition: &mut Partition, answer: &FetchAnswer<'_>) -> Replication 
 fn replicate(partition: &mut Partition, answer: &FetchAnswer<'_>) -> Advance {
     let decision = answered(partition, answer);
     let Replication::Append { batches } = decision else { panic!("{decision:?}") };
-    let advance = partition.replicated(answer, batches);
-    partition.log_start_saved(advance.after.log_start);
-    advance
+    partition.replicated(answer, batches)
 }
 
 fn cut(partition: &mut Partition, log_end: i64, generation: u64) -> Advance {
@@ -237,32 +235,13 @@ fn the_log_start_follows_the_leaders_but_not_past_the_high_watermark() {
     };
     let _ = replicate(&mut partition, &told(4, 7, NO_HEADERS));
     assert_eq!(at(&partition), (4, 7, 10, 10));
-    assert_eq!(partition.epochs(), &epochs(&[(2, 4)]));
     let batches = [stamped(5, 10, 4)];
     let _ = replicate(&mut partition, &told(12, 14, &batches));
     assert_eq!(at(&partition), (10, 10, 10, 14));
     let _ = partition.synced(LeaderEpoch(5), 3, Offset(14)).unwrap();
     assert_eq!(at(&partition), (12, 14, 14, 14), "the rest follows");
-    partition.log_start_saved(LogStart(Offset(12)));
     let _ = replicate(&mut partition, &told(-1, 14, NO_HEADERS));
     assert_eq!(at(&partition), (12, 14, 14, 14));
-}
-
-#[test]
-fn a_log_start_is_saved_before_the_next_fetch() {
-    let mut partition = follower(Counting::WhenAppended);
-    let told = FetchAnswer { log_start: LogStart(Offset(4)), ..answer(8, NO_HEADERS) };
-    assert_eq!(answered(&mut partition, &told), Replication::Append { batches: 0 });
-    let _ = partition.replicated(&told, 0);
-    assert_eq!(at(&partition), (4, 8, 10, 10));
-    assert_eq!(partition.next_fetch(), None);
-    partition.log_start_saved(LogStart(Offset(3)));
-    assert_eq!(partition.next_fetch(), None);
-    partition.log_start_saved(LogStart(Offset(4)));
-    assert!(partition.next_fetch().is_some());
-    assert_eq!(answered(&mut partition, &parting(1, 0)), starts_at(0, true));
-    let _ = cut(&mut partition, 0, 5);
-    assert!(partition.next_fetch().is_some(), "a log that begins anew has nothing to save");
 }
 
 // Truncation.
@@ -338,6 +317,15 @@ fn a_log_that_shares_nothing_starts_where_the_leader_does() {
     assert_eq!(partition.epochs(), &EpochCache::default());
     let next = partition.next_fetch().unwrap();
     assert_eq!((next.fetch_offset, next.last_fetched_epoch), (Offset(1), LeaderEpoch::NONE));
+}
+
+#[test]
+fn a_log_that_parts_before_the_leaders_log_starts_begins_there() {
+    for (end_offset, expected) in [(6, starts_at(7, false)), (7, truncates(7, false))] {
+        let mut partition = follower(Counting::WhenSynced);
+        let told = FetchAnswer { log_start: LogStart(Offset(7)), ..parting(2, end_offset) };
+        assert_eq!(answered(&mut partition, &told), expected);
+    }
 }
 
 #[test]

@@ -149,6 +149,26 @@ fn kafka_13141_the_offset_of_a_log_that_parts_is_not_counted() {
     assert_eq!(high_watermark(&partition), 10);
 }
 
+#[test]
+fn whoever_comes_to_the_start_of_a_log_with_an_epoch_unknown_there_begins_anew() {
+    let of_epoch = |epoch| ReplicaFetch { last_fetched_epoch: LeaderEpoch(epoch), ..fetch(OTHER, 10) };
+    let diverging = |partition: &mut Partition, epoch| {
+        let read = partition.follower_fetch(&of_epoch(epoch), &brokers(), seconds(0)).unwrap();
+        read.plan.diverging.map(|end| (end.epoch.0, end.end_offset.0))
+    };
+    // Records up to 10 were deleted; the last of them was of epoch 0.
+    let mut partition = leader(Counting::WhenAppended, 1, &[ME]);
+    let _ = partition.raise_log_start(Offset(10)).unwrap();
+    assert_eq!(diverging(&mut partition, 0), None, "it had them, too");
+    // This log began at 10, behind a leader that had deleted them.
+    let mut partition = Partition::open(config(Counting::WhenAppended, 1), recovered(10, 10, 10));
+    let _ = partition.apply(&registration(1, 1, &EVERYBODY, &[ME]), &brokers(), seconds(0));
+    assert!(partition.start_serving(LeaderEpoch(1)));
+    assert_eq!(diverging(&mut partition, 0), Some((0, 9)));
+    assert_eq!(partition.snapshot(seconds(0)).replicas[1].counted_end, None);
+    assert_eq!(diverging(&mut partition, -1), None, "it began there as well");
+}
+
 // What is committed.
 
 #[test]

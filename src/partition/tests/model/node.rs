@@ -366,13 +366,11 @@ impl World {
     /// Saves the log start; sometimes what lies before it goes, too.
     pub(super) fn save_log_start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        let Some(partition) = &mut node.partition else { return };
+        let Some(partition) = &node.partition else { return };
         if partition.truncating().is_none() {
-            let log_start = partition.positions().log_start;
-            node.disk.log_start = log_start.offset().0;
-            partition.log_start_saved(log_start);
+            node.disk.log_start = partition.positions().log_start.offset().0;
             if self.dice.one_in(2) {
-                node.disk.remove_before(log_start.offset().0);
+                node.disk.remove_before(node.disk.log_start);
             }
         }
     }
