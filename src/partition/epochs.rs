@@ -291,7 +291,7 @@ mod tests {
         let mut entries = cache(&[(1, 0), (2, 10), (3, 20)]);
         entries.fit(LogStart(Offset(0)), LogEnd(Offset(8)));
         assert_eq!(entries, cache(&[(1, 0), (3, 8)]));
-        entries.fit(LogStart(Offset(8)), LogEnd(Offset(7)));
+        entries.fit(LogStart(Offset(7)), LogEnd(Offset(7)));
         assert_eq!(entries, cache(&[(1, 0), (3, 7)]));
         let mut untouched = cache(&[(1, 0), (2, 10)]);
         untouched.fit(LogStart(Offset(0)), LogEnd(Offset(11)));

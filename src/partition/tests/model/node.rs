@@ -168,6 +168,13 @@ pub(super) enum Message {
         run: BrokerEpoch,
         fetch: FollowerFetch,
     },
+    Read {
+        from: BrokerId,
+        run: BrokerEpoch,
+        fetch: FollowerFetch,
+        by: BrokerEpoch,
+        plan: ReadPlan,
+    },
     Fetched {
         to: BrokerId,
         run: BrokerEpoch,
@@ -195,6 +202,7 @@ impl World {
     pub(super) fn take(&mut self, message: Message) {
         match message {
             Message::Fetch { from, run, fetch } => self.serve_fetch(from, run, fetch),
+            Message::Read { from, run, fetch, by, plan } => self.read(from, run, fetch, by, plan),
             Message::Fetched { to, run, fetch, answer } => self.take_answer(index_of(to), run, fetch, answer),
             Message::Alter { from, run, asked } => {
                 let unwilling = self.dice.one_in(15);
@@ -380,11 +388,12 @@ impl World {
         let Some(partition) = &mut node.partition else { return };
         let leads = partition.snapshot(self.now).role == RoleName::Leader;
         if leads && self.dice.one_in(4) {
-            let positions = partition.positions();
-            let (start, end) = (positions.log_start.offset().0, positions.high_watermark.offset().0);
-            let to = self.dice.between(start, end);
-            self.oracle.deleted(to);
-            let advance = partition.raise_log_start(Offset(to)).unwrap();
+            let Positions { log_start, high_watermark, log_end, .. } = partition.positions();
+            let to = Offset(self.dice.between(log_start.offset().0, log_end.offset().0 + 1));
+            let Ok(advance) = partition.raise_log_start(to) else {
+                return assert!(to > high_watermark.offset(), "{to} is committed");
+            };
+            self.oracle.deleted(to.0);
             self.settle(index, advance);
         }
     }
@@ -507,24 +516,45 @@ impl World {
         };
         let (_, brokers) = &self.controller.history[node.metadata];
         trace!("{} gets {request:?}", node.id);
-        let answer = partition.follower_fetch(&request, brokers, self.now).map(|read| {
+        let planned = partition.follower_fetch(&request, brokers, self.now).map(|read| {
             let FollowerRead { plan, advance, alter } = read;
             self.settle(index, advance);
             if let Some(asked) = alter {
                 self.counts.count("expanded ISR");
                 self.ask(index, asked);
             }
-            let most = fetch.fetch_offset.0 + self.dice.between(1, 4);
-            let end = if plan.diverging.is_some() { 0 } else { plan.limit.0.min(most) };
-            let disk = &self.nodes[index].disk;
-            Answer {
-                diverging: plan.diverging,
-                high_watermark: plan.positions.high_watermark,
-                log_start: plan.positions.log_start,
-                records: (fetch.fetch_offset.0..end).map(|at| disk.record(at).unwrap()).collect(),
-            }
+            plan
         });
-        self.network.push(Message::Fetched { to: from, run, fetch, answer });
+        let message = match planned {
+            Ok(plan) => Message::Read { from, run, fetch, by: self.nodes[index].broker_epoch, plan },
+            Err(refusal) => Message::Fetched { to: from, run, fetch, answer: Err(refusal) },
+        };
+        self.network.push(message);
+    }
+
+    /// The log is read without the lock: what it was planned to read may be gone, or other records be there
+    /// (KAFKA-18723).
+    fn read(
+        &mut self,
+        to: BrokerId,
+        run: BrokerEpoch,
+        fetch: FollowerFetch,
+        by: BrokerEpoch,
+        plan: ReadPlan,
+    ) {
+        let most = fetch.fetch_offset.0 + self.dice.between(1, 4);
+        let node = &self.nodes[index_of(fetch.leader)];
+        if !node.is(by) {
+            return;
+        }
+        let end = if plan.diverging.is_some() { 0 } else { plan.limit.0.min(most) };
+        let answer = Ok(Answer {
+            diverging: plan.diverging,
+            high_watermark: plan.positions.high_watermark,
+            log_start: plan.positions.log_start,
+            records: (fetch.fetch_offset.0..end).map_while(|at| node.disk.record(at)).collect(),
+        });
+        self.network.push(Message::Fetched { to, run, fetch, answer });
     }
 
     pub(super) fn check_isr(&mut self, index: usize) {
