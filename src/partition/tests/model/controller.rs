@@ -137,7 +137,6 @@ impl Controller {
         if self.history.last().is_none_or(|(published, _)| *published != self.registration) {
             self.registration.partition_epoch.0 += 1;
         }
-        trace!("PUBLISH {:?}", self.registration);
         self.history.push((self.registration.clone(), self.brokers.clone()));
     }
 

@@ -228,7 +228,6 @@ impl World {
         let to = after.high_watermark.offset().0;
         let from = before.high_watermark.offset().max(after.log_start.offset()).0;
         if to > before.high_watermark.offset().0 {
-            trace!("{} high watermark {to} log start {} in epoch {epoch}", node.id, after.log_start);
             self.oracle.exposes(node.id, epoch, from..to.max(from), &node.disk);
         }
         for (offset, record) in node.waiting.release(&after) {
@@ -288,7 +287,6 @@ impl World {
             Applied::Elected { advance, .. } => {
                 let epoch = registration.leader_epoch;
                 (node.asking, node.elected) = (false, Some(epoch));
-                trace!("ELECTED {} in {epoch}: {:?} {:?}", node.id, advance.after, partition.epochs());
                 self.oracle.elected(node.id, epoch.0, &node.disk);
                 self.settle(index, advance);
                 self.counts.count("elected");
@@ -315,7 +313,6 @@ impl World {
             return;
         };
         let record = Record { epoch: leader_epoch.0, id: self.dice.0.next_u64() };
-        trace!("{} appends {} in {leader_epoch}", node.id, base_offset);
         self.oracle.wrote(node.id, base_offset.0, record);
         node.disk.log.push(record);
         let advance = partition.appended(&node.disk.header(base_offset.0));
@@ -455,7 +452,6 @@ impl World {
         let taken = FetchAnswer { diverging, high_watermark, log_start, batches: &headers };
         let partition = node.partition.as_mut().unwrap();
         let decision = partition.fetch_answered(fetch, &taken).unwrap();
-        trace!("{} {fetch:?} {diverging:?} {decision:?} {:?}", node.id, partition.epochs());
         let Replication::Append { batches } = decision else { return self.note(index, decision) };
         for (header, record) in headers.iter().zip(&answer.records).take(batches) {
             assert_eq!(header.base_offset.0, node.disk.end());
@@ -515,7 +511,6 @@ impl World {
             log_start: fetch.log_start,
         };
         let (_, brokers) = &self.controller.history[node.metadata];
-        trace!("{} gets {request:?}", node.id);
         let planned = partition.follower_fetch(&request, brokers, self.now).map(|read| {
             let FollowerRead { plan, advance, alter } = read;
             self.settle(index, advance);
@@ -572,7 +567,6 @@ impl World {
     fn ask(&mut self, index: usize, asked: AlterPartition) {
         let node = &mut self.nodes[index];
         node.asking = true;
-        trace!("{} asks {asked:?}", node.id);
         self.network.push(Message::Alter { from: node.id, run: node.broker_epoch, asked });
     }
 
@@ -598,7 +592,6 @@ impl World {
             return;
         }
         let partition = node.partition.as_mut().unwrap();
-        trace!("{} answered {asked:?} with {answer:?}", node.id);
         match partition.alter_partition_answered(asked, answer, self.now) {
             AlterOutcome::Committed(advance) => self.settle(index, advance),
             AlterOutcome::RolledBack(advance) => {
