@@ -305,7 +305,9 @@ impl World {
             self.nodes[index].fetching = None;
             self.controller.unfence(id);
         }
-        for _ in 0..200 {
+        // A Fetch a second, which brings a record at least.
+        let longest = self.nodes.iter().map(|node| node.disk.end()).max().expect("there are nodes");
+        for _ in 0..longest + 60 {
             for index in 0..self.nodes.len() {
                 self.nodes[index].metadata = self.controller.history.len() - 1;
                 self.apply_metadata(index);
@@ -316,7 +318,8 @@ impl World {
                 self.resend_alter(index);
                 self.poll(index);
             }
-            for message in std::mem::take(&mut self.network) {
+            while !self.network.is_empty() {
+                let message = self.network.remove(0);
                 self.take(message);
             }
             self.now = self.now + Duration::from_secs(1);
