@@ -177,7 +177,7 @@ impl Partition {
         request: &FollowerFetch,
         answer: &FetchAnswer<'_>,
     ) -> Result<Replication, BadAnswer> {
-        if !self.awaits(request) {
+        if !self.is_present(request) {
             return Ok(Replication::Nothing);
         }
         match answer.diverging {
@@ -207,10 +207,10 @@ impl Partition {
 
     /// Decides about an error that the leader answered to `request`.
     pub fn fetch_refused(&mut self, request: &FollowerFetch, code: ErrorCode) -> AfterError {
-        if !self.awaits(request) {
+        if !self.is_present(request) {
             return AfterError::Nothing;
         }
-        let Role::Follower(following) = &mut self.role else { panic!("it awaits an answer") };
+        let Role::Follower(following) = &mut self.role else { panic!("it follows") };
         match code {
             ErrorCode::FencedLeaderEpoch => {
                 following.fenced = true;
@@ -236,7 +236,7 @@ impl Partition {
         leader_log_start: LogStart,
         leader_log_end: LogEnd,
     ) -> Result<Replication, BadAnswer> {
-        if !self.awaits(request) {
+        if !self.is_present(request) {
             return Ok(Replication::Nothing);
         }
         let log_end = self.positions.log_end.offset();
@@ -249,7 +249,7 @@ impl Partition {
         Ok(Replication::Nothing)
     }
 
-    fn awaits(&self, request: &FollowerFetch) -> bool {
+    fn is_present(&self, request: &FollowerFetch) -> bool {
         let present = self.next_fetch();
         present.is_some_and(|present| FollowerFetch { log_start: request.log_start, ..present } == *request)
     }

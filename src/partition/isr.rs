@@ -9,7 +9,7 @@
 //! |---|---|
 //! | granted, in the epochs in force | takes in the ISR and partition epoch |
 //! | INELIGIBLE_REPLICA, OPERATION_NOT_ATTEMPTED | goes back: it was surely not applied, nor will be |
-//! | UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, FENCED_LEADER_EPOCH, INVALID_UPDATE_VERSION, INVALID_REQUEST, NEW_LEADER_ELECTED | stays as it is, until metadata tell |
+//! | one that tells of other epochs, another leader or topic | stays as it is, until metadata tell |
 //! | any other, or none | stays as it is, and the same request is sent again |
 //!
 //! What one copy of a request met with says nothing of a copy sent after it, which may still be granted: the

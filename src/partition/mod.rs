@@ -24,21 +24,34 @@
 //!
 //! Partition and log are under one lock, and nothing that waits happens while it is held.
 //!
-//! | what comes | what the shell does |
-//! |---|---|
-//! | any [`Advance`] | releases waiters with `after`; with `under_min_isr`, fails those who still wait for the high watermark; tells the log where it starts now |
-//! | [`Applied::Elected`] | makes [`Partition::epochs`] durable, then [`Partition::start_serving`]; who waits goes on waiting; fetches no more |
-//! | [`Applied::Following`] | fails producers that wait, wakes readers; with `restart`, begins the loop below anew |
-//! | [`Applied::NotLeading`] | the same, and fetches no more |
-//! | [`Applied::AfterTruncation`] | applies the latest registration again after [`truncated`] |
-//! | [`next_fetch`] says what | sends it; on `None` leaves the partition out of the fetch session until something moves |
-//! | an answer, [`Replication::Append`] | appends so many batches as they are, then [`replicated`]; syncs, then [`Partition::synced`], and only then does `next_fetch` go on |
-//! | an answer, [`Replication::Truncate`] | lowers the checkpoints of high watermark and recovery point that lie above, cuts the log durably (a log that begins anew: with its log start), then [`truncated`]; saves the epochs before it appends |
-//! | an error of the leader | [`Partition::fetch_refused`]; [`AfterError::AskForEnds`] is ListOffsets to the leader, then [`Partition::fetch_out_of_range`] |
-//! | a follower's Fetch | [`follower_fetch`] once; while there is too little, waits for `plan.more`, then [`Partition::plan_follower_read`]; the log is read without the lock |
-//! | an [`AlterPartition`], from a Fetch or from [`check_isr`] | sends it and keeps the copy for [`alter_partition_answered`]; on [`AlterOutcome::Resend`], or if no answer comes, after a pause [`Partition::resend_alter`]. One under way per leader, and no copy may overtake another |
-//! | half of `replica.lag.time.max.ms` | [`check_isr`] |
-//! | an IO error | [`Partition::fail_storage`], and KAFKA_STORAGE_ERROR for all who wait |
+//! Any [`Advance`]: release waiters with `after`; with `under_min_isr`, fail those who still wait for the high
+//! watermark; tell the log where it starts now.
+//!
+//! What [`apply`](Partition::apply) says:
+//! - [`Applied::Elected`]: make [`Partition::epochs`] durable, then [`Partition::start_serving`]. Who waits goes
+//!   on waiting. Fetch no more.
+//! - [`Applied::Following`]: fail producers that wait, wake readers. With `restart`, begin to fetch anew.
+//! - [`Applied::NotLeading`]: the same, and fetch no more.
+//! - [`Applied::AfterTruncation`]: apply the latest registration once more after [`truncated`].
+//!
+//! To follow: send what [`next_fetch`] says; on `None` leave the partition out of the fetch session until
+//! something moves. Of an answer, [`fetch_answered`] says:
+//! - [`Replication::Append`]: append so many batches as they are, then [`replicated`]; sync, then
+//!   [`Partition::synced`]. Only then does `next_fetch` go on.
+//! - [`Replication::Truncate`]: lower the checkpoints of high watermark and recovery point that lie above; cut
+//!   the log durably, and if it begins anew, save where; then [`truncated`]. Save the epochs before the next
+//!   append.
+//!
+//! Of an error, [`Partition::fetch_refused`] says what follows; [`AfterError::AskForEnds`] means ListOffsets to
+//! the leader, then [`Partition::fetch_out_of_range`].
+//!
+//! To lead: take in a follower's Fetch once with [`follower_fetch`]; while there is too little, wait for
+//! `plan.more`, then plan again with [`Partition::plan_follower_read`]. The log is read without the lock. Call
+//! [`check_isr`] every half `replica.lag.time.max.ms`. An [`AlterPartition`] from either is sent, and kept for
+//! [`alter_partition_answered`]; on [`AlterOutcome::Resend`], or if no answer comes, send
+//! [`Partition::resend_alter`] after a pause. No copy may overtake another: they go over one connection.
+//!
+//! An IO error: [`Partition::fail_storage`], and KAFKA_STORAGE_ERROR for all who wait.
 //!
 //! # Positions
 //!
