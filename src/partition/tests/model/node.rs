@@ -595,7 +595,7 @@ impl World {
         match partition.alter_partition_answered(asked, answer, self.now) {
             AlterOutcome::Committed(advance) => self.settle(index, advance),
             AlterOutcome::RolledBack(advance) => {
-                self.counts.count("expansion refused as ineligible");
+                self.counts.count("request rolled back");
                 self.settle(index, advance);
             }
             AlterOutcome::Resend => node.asking = false,
