@@ -30,7 +30,7 @@ use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
 use crate::node::replica::Replica;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response};
-use crate::partition::{Isolation, ReadPlan, ReadRequest, Wait, WaiterId};
+use crate::partition::{Isolation, ReadFrom, ReadPlan, ReadRequest, Wait, WaiterId};
 use crate::types::{LeaderEpoch, Mono, Offset, Uuid};
 use crate::wire::frame::encode_response;
 use crate::wire::messages::fetch::{
@@ -192,6 +192,7 @@ impl<E: Env> Fetching<E> {
             last_fetched_epoch: position.last_fetched_epoch,
             fetch_offset: position.fetch_offset,
             isolation: self.isolation,
+            from: ReadFrom::Leader,
         };
         let (plan, view) = match replica.plan_read(&request) {
             Ok(planned) => planned,

@@ -28,8 +28,8 @@ use crate::log::{
     Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
 };
 use crate::partition::{
-    Acks, Advance, AppendRefusal, Applied, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
-    ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
+    Acks, Advance, AppendRefusal, Applied, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
 use crate::types::{LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
@@ -175,10 +175,12 @@ impl<E: Env> Replica<E> {
     }
 
     /// Takes in what the controller has registered.
-    pub fn apply(self: &Arc<Self>, registration: &Registration) {
+    pub fn apply(self: &Arc<Self>, registration: &Registration, brokers: &Brokers) {
+        let now = self.env.clock().now();
         let mut state = self.lock();
-        let released = match state.partition.apply(registration) {
-            Applied::Stale => return,
+        let released = match state.partition.apply(registration, brokers, now) {
+            // Nothing here follows, so that no log is ever cut.
+            Applied::Stale | Applied::AfterTruncation => return,
             Applied::Elected { epoch_start, advance } => {
                 // The epoch is made durable before the first record of it counts (see `preparation`). That
                 // begins now, so that the first append hardly waits for it: the requests of a connection are
@@ -196,7 +198,7 @@ impl<E: Env> Replica<E> {
                 released
             }
             Applied::Updated(advance) => self.settle(&mut state, advance),
-            Applied::NotLeading => state.waiting.fail_all(AckFailure::NotLeader),
+            Applied::Following { .. } | Applied::NotLeading => state.waiting.fail_all(AckFailure::NotLeader),
         };
         drop(state);
         released.tell();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_core::Rng as _;
 use thiserror::Error;
@@ -15,20 +16,26 @@ use super::replica::{Opened, Queues, Replica};
 use crate::config::Texts;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
-use crate::controller::image::{Image, PartitionRegistration, TopicImage};
+use crate::controller::image::{
+    BrokerRegistration, Image, LeaderRecoveryState, PartitionRegistration, TopicImage,
+};
 use crate::env::{Clock, Disk, DiskError, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError};
 use crate::log::directory::{DirectoryName, TopicPartition};
 use crate::log::producer_snapshot::{SnapshotError, list_producer_snapshots, read_producer_snapshot};
 use crate::log::{Log, LogConfig, OpenHints, OpenLogError, ReadError};
 use crate::partition::{
-    Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable, Recovered, Registration,
+    BrokerState, Brokers, Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable,
+    Recovered, Registration,
 };
 use crate::types::{BrokerId, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey, Uuid};
 use crate::wire::batch::BatchHeader;
 
 /// Logs that are opened at the same time.
 const OPENING_AT_ONCE: usize = 8;
+
+/// Kafka's default of `replica.lag.time.max.ms`, which cannot be set yet.
+const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// What it takes to open replicas.
 pub(super) struct Replicas<E: Env> {
@@ -308,6 +315,7 @@ impl<E: Env> Replicas<E> {
         layers_changed: bool,
         replicas: &BTreeMap<PartitionKey, Arc<Replica<E>>>,
     ) -> Result<(), OpenReplicaError> {
+        let brokers = brokers(image);
         for topic in image.topics() {
             if !layers_changed && before.topic(topic.id).is_some_and(|old| Arc::ptr_eq(old, topic)) {
                 continue;
@@ -317,7 +325,7 @@ impl<E: Env> Replicas<E> {
                 let key = PartitionKey { topic_id: topic.id, index };
                 if let Some(replica) = replicas.get(&key) {
                     replica.configure(Arc::clone(&config), self.log_config(key, &config));
-                    replica.apply(&to_partition(registration));
+                    replica.apply(&to_partition(registration), &brokers);
                 }
             }
         }
@@ -455,7 +463,12 @@ impl<E: Env> Replicas<E> {
             Durability::PageCache => Counting::WhenAppended,
         };
         let min_insync_replicas = config.min_insync_replicas as usize;
-        let partition_config = PartitionConfig { broker_id: self.broker_id, counting, min_insync_replicas };
+        let partition_config = PartitionConfig {
+            broker_id: self.broker_id,
+            counting,
+            min_insync_replicas,
+            replica_lag_time_max: REPLICA_LAG_TIME_MAX,
+        };
         let partition = Partition::open(partition_config, recovered);
         let opened = Opened { key, name, path, directory, partition, log, config };
         Ok(Replica::new(self.env.clone(), self.queues.clone(), opened))
@@ -609,5 +622,17 @@ fn to_partition(registration: &PartitionRegistration) -> Registration {
         partition_epoch: registration.partition_epoch,
         replicas: registration.replicas.clone(),
         isr: registration.isr.clone(),
+        elr: registration.elr.clone(),
+        recovering: registration.leader_recovery == LeaderRecoveryState::Recovering,
     }
+}
+
+fn brokers(image: &Image) -> Brokers {
+    let state = |broker: &BrokerRegistration| BrokerState {
+        epoch: broker.epoch,
+        fenced: broker.fenced,
+        in_controlled_shutdown: broker.in_controlled_shutdown,
+        rack: broker.rack.clone(),
+    };
+    image.brokers().map(|broker| (broker.id, state(broker))).collect()
 }

@@ -92,13 +92,24 @@ impl EpochCache {
         true
     }
 
-    /// Takes in a batch of the log, for a cache that is rebuilt. Batches come in the order of the log; one of
-    /// an earlier epoch than the latest says nothing new.
-    pub fn fold(&mut self, header: &BatchHeader) {
-        let epoch = header.partition_leader_epoch;
-        if epoch.0 >= 0 && self.latest().is_none_or(|latest| latest.epoch < epoch) {
-            self.assign(epoch, header.base_offset);
+    /// Takes in a batch of the log: one that a follower appended, or one of a log that is opened, in the order
+    /// of the log. Says whether anything changed; a batch of an epoch that is known says nothing new.
+    ///
+    /// What the log holds is right. A later epoch that is said to begin just where a batch of an earlier one
+    /// stands has left no record: this replica led it, or had its records and lost them, and goes on behind
+    /// another leader. Its entry and those behind it go.
+    pub fn fold(&mut self, header: &BatchHeader) -> bool {
+        let (epoch, base_offset) = (header.partition_leader_epoch, header.base_offset);
+        if epoch.0 < 0 {
+            return false;
         }
+        let begins_here = self.entries.binary_search_by_key(&base_offset, |entry| entry.start_offset);
+        let contradicted = begins_here.is_ok_and(|index| self.entries[index].epoch > epoch);
+        if contradicted {
+            self.truncate_from_end(base_offset);
+        }
+        let new = self.latest().is_none_or(|latest| latest.epoch < epoch);
+        (new && self.assign(epoch, base_offset)) || contradicted
     }
 
     /// The epoch in which the record at `offset` was written; `None` before the first epoch known.
@@ -110,7 +121,7 @@ impl EpochCache {
     /// Where `requested` ends in this log (F1): at the start of the next epoch that this log knows, or at the
     /// log end for the latest one. `None` if the epoch lies above all that this log knows, or is negative.
     ///
-    /// For an epoch below the first entry its records are gone, and the answer is where the log begins.
+    /// For an epoch below the first entry its records are gone, and the answer is where that one began.
     pub fn end_offset_for(&self, requested: LeaderEpoch, log_end: LogEnd) -> Option<EpochEnd> {
         if requested.0 < 0 {
             return None;
@@ -127,23 +138,27 @@ impl EpochCache {
     /// Forgets the epochs that start at `end` or later, because the log now ends there.
     ///
     /// It looks at the entries and never at the log's own end: a log that is not shortened may still have
-    /// an entry without records that must go (KAFKA-10706).
-    pub fn truncate_from_end(&mut self, end: Offset) {
+    /// an entry without records that must go (KAFKA-10706). Says whether anything changed.
+    pub fn truncate_from_end(&mut self, end: Offset) -> bool {
+        let before = self.entries.len();
         let kept = self.entries.partition_point(|entry| entry.start_offset < end);
         self.entries.truncate(kept);
+        kept < before
     }
 
-    /// Forgets the epochs that ended at `start` or earlier, because the log now begins there. The epoch that
-    /// covers `start` now begins there.
-    pub fn truncate_from_start(&mut self, start: LogStart) {
-        let begun = self.entries.partition_point(|entry| entry.start_offset <= start.offset());
-        if begun > 0 {
-            self.entries.drain(..begun - 1);
-            self.entries[0].start_offset = start.offset();
-        }
+    /// Forgets the epochs that ended before `start`, where the log begins.
+    ///
+    /// The one in which the record before `start` was written stays, and where it began: who comes with that
+    /// record and its epoch has what this log had, and who comes with another epoch has not.
+    fn truncate_from_start(&mut self, start: LogStart) {
+        let begun = self.entries.partition_point(|entry| entry.start_offset < start.offset());
+        self.entries.drain(..begun.saturating_sub(1));
     }
 
     /// Fits the cache to a log that was just opened.
+    ///
+    /// Epochs before the log start are forgotten only here. A log start that has just been raised goes back when
+    /// a crash comes before its checkpoint, and the epochs behind it must be known then.
     ///
     /// The latest epoch stays, moved back to the log's end where its records are gone: this replica may have
     /// led it, and must know so in order not to lead it twice.
@@ -159,6 +174,8 @@ impl EpochCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{ProducerEpoch, ProducerId};
+    use crate::wire::batch::MAGIC;
 
     fn cache(entries: &[(i32, i64)]) -> EpochCache {
         let entries = entries
@@ -217,19 +234,56 @@ mod tests {
     }
 
     #[test]
-    fn the_log_start_moves_the_epoch_that_covers_it() {
+    fn fitting_to_a_later_log_start_keeps_the_epoch_of_the_record_before() {
         let original = cache(&[(1, 5), (2, 10), (3, 20)]);
         for (start, expected) in [
             (0, vec![(1, 5), (2, 10), (3, 20)]),
             (5, vec![(1, 5), (2, 10), (3, 20)]),
-            (10, vec![(2, 10), (3, 20)]),
-            (15, vec![(2, 15), (3, 20)]),
-            (99, vec![(3, 99)]),
+            (10, vec![(1, 5), (2, 10), (3, 20)]),
+            (11, vec![(2, 10), (3, 20)]),
+            (20, vec![(2, 10), (3, 20)]),
+            (99, vec![(3, 20)]),
         ] {
             let mut entries = original.clone();
-            entries.truncate_from_start(LogStart(Offset(start)));
+            entries.fit(LogStart(Offset(start)), LogEnd(Offset(99)));
             assert_eq!(entries, cache(&expected), "start {start}");
         }
+    }
+
+    fn batch(epoch: i32, base_offset: i64) -> BatchHeader {
+        BatchHeader {
+            base_offset: Offset(base_offset),
+            batch_length: 100,
+            partition_leader_epoch: LeaderEpoch(epoch),
+            magic: MAGIC,
+            crc: 0,
+            attributes: 0,
+            last_offset_delta: 0,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer_id: ProducerId::NONE,
+            producer_epoch: ProducerEpoch::NONE,
+            base_sequence: -1,
+            records_count: 1,
+        }
+    }
+
+    #[test]
+    fn folding_believes_the_log() {
+        let mut entries = cache(&[(1, 0), (3, 8)]);
+        assert!(!entries.fold(&batch(1, 7)));
+        assert!(!entries.fold(&batch(-1, 8)), "a batch without an epoch says nothing");
+        assert!(entries.fold(&batch(1, 8)), "epoch 3 left no record here");
+        assert_eq!(entries, cache(&[(1, 0)]));
+        assert!(entries.fold(&batch(2, 10)));
+        assert!(!entries.fold(&batch(2, 11)));
+        assert_eq!(entries, cache(&[(1, 0), (2, 10)]));
+        let mut lost = cache(&[(1, 0), (4, 8), (6, 9)]);
+        assert!(lost.fold(&batch(3, 8)));
+        assert_eq!(lost, cache(&[(1, 0), (3, 8)]));
+        // A cache that is rebuilt over a log that it describes stays as it is.
+        let mut same = cache(&[(1, 0), (2, 10), (3, 20)]);
+        assert!(![(1, 0), (1, 9), (2, 10), (2, 15), (3, 20)].iter().any(|&(e, at)| same.fold(&batch(e, at))));
     }
 
     #[test]
@@ -237,8 +291,8 @@ mod tests {
         let mut entries = cache(&[(1, 0), (2, 10), (3, 20)]);
         entries.fit(LogStart(Offset(0)), LogEnd(Offset(8)));
         assert_eq!(entries, cache(&[(1, 0), (3, 8)]));
-        entries.fit(LogStart(Offset(8)), LogEnd(Offset(8)));
-        assert_eq!(entries, cache(&[(3, 8)]));
+        entries.fit(LogStart(Offset(7)), LogEnd(Offset(7)));
+        assert_eq!(entries, cache(&[(1, 0), (3, 7)]));
         let mut untouched = cache(&[(1, 0), (2, 10)]);
         untouched.fit(LogStart(Offset(0)), LogEnd(Offset(11)));
         assert_eq!(untouched, cache(&[(1, 0), (2, 10)]));

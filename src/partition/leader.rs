@@ -1,47 +1,74 @@
-//! The leader's side: taking up an epoch, appending, and what is committed.
+//! The leader's side: serving an epoch, appending, and what answers wait for.
+
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::{Advance, Counting, Partition, Position, Role, Sequence, SequenceError, Wait};
+use super::followers::FollowerState;
+use super::isr::AlterPartition;
+use super::{
+    Advance, Brokers, Counting, Partition, Position, Registration, Role, Sequence, SequenceError, Wait,
+};
 use crate::error_code::ErrorCode;
-use crate::types::{BrokerId, CountedEnd, LeaderEpoch, LogEnd, Offset, PartitionEpoch, WallMs};
+use crate::types::{BrokerId, CountedEnd, LeaderEpoch, LogEnd, Mono, Offset, WallMs};
 use crate::wire::batch::BatchHeader;
 
-/// A partition as the controller has registered it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    /// Who leads, [`BrokerId::NONE`] if nobody can.
-    pub leader: BrokerId,
-    /// Raised with every new leader.
-    pub leader_epoch: LeaderEpoch,
-    /// Raised with every change.
-    pub partition_epoch: PartitionEpoch,
-    /// All replicas, in the order of the assignment.
-    pub replicas: Vec<BrokerId>,
-    /// Those in sync, a subset of `replicas`.
-    pub isr: Vec<BrokerId>,
+/// What a replica knows while it leads.
+#[derive(Debug)]
+pub(super) struct Leading {
+    /// The log end when the epoch began.
+    pub(super) epoch_start: Offset,
+    /// The epoch is durable: appends and reads are allowed.
+    pub(super) serving: bool,
+    /// The other replicas.
+    pub(super) followers: BTreeMap<BrokerId, FollowerState>,
+    /// What the controller was asked for and has not answered.
+    pub(super) pending: Option<AlterPartition>,
+    /// How often it was asked in this epoch.
+    pub(super) asked: u64,
+    /// The latest time that a call has told. Steps that tell none go by it: that makes a follower look less
+    /// late than it is, and holds the high watermark for it a little longer, never too short.
+    pub(super) now: Mono,
 }
 
-/// What a registration did.
-#[must_use = "it says who has to be told"]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Applied {
-    /// Older than the one in force (R2): nothing changed.
-    Stale,
-    /// This replica leads a new epoch. The shell makes [`Partition::epochs`] durable, then calls
-    /// [`Partition::start_serving`]; until then clients hear NOT_LEADER_OR_FOLLOWER. Who waits goes on
-    /// waiting: the log is still the same.
-    Elected {
-        /// The log end, where the epoch starts.
+impl Leading {
+    /// At the beginning of an epoch nothing is known of the followers: what they had in an earlier one they may
+    /// have lost since. Those in the ISR have `replica.lag.time.max.ms` from now on to catch up.
+    pub(super) fn new(
+        registration: &Registration,
         epoch_start: Offset,
-        /// What is committed at once.
-        advance: Advance,
-    },
-    /// This replica leads as before; other things changed.
-    Updated(Advance),
-    /// This replica does not lead, or may not because it has led this epoch before a restart. All who wait
-    /// get NOT_LEADER_OR_FOLLOWER.
-    NotLeading,
+        brokers: &Brokers,
+        now: Mono,
+    ) -> Self {
+        let followers = BTreeMap::new();
+        let mut leading = Self { epoch_start, serving: false, followers, pending: None, asked: 0, now };
+        leading.update(registration);
+        for (id, follower) in &mut leading.followers {
+            if registration.isr.contains(id) {
+                follower.given_time_from(now);
+            }
+        }
+        leading.learn(brokers, now);
+        leading
+    }
+
+    /// Takes in a change within the epoch.
+    pub(super) fn update(&mut self, registration: &Registration) {
+        let Registration { leader, replicas, .. } = registration;
+        self.followers.retain(|id, _| replicas.contains(id));
+        for &id in replicas.iter().filter(|id| *id != leader) {
+            self.followers.entry(id).or_default();
+        }
+        self.pending = None;
+    }
+
+    /// Takes in what the metadata says of the followers' brokers, and the time.
+    pub(super) fn learn(&mut self, brokers: &Brokers, now: Mono) {
+        self.now = self.now.max(now);
+        for (id, follower) in &mut self.followers {
+            follower.learn(brokers.get(id));
+        }
+    }
 }
 
 /// What a producer asks to be told about.
@@ -142,46 +169,13 @@ impl AppendRefusal {
 }
 
 impl Partition {
-    /// Takes in a registration from the cluster's metadata.
-    pub fn apply(&mut self, registration: &Registration) -> Applied {
-        assert_possible(registration);
-        let stale = self.registration.as_ref().is_some_and(|current| {
-            registration.partition_epoch < current.partition_epoch
-                || registration.leader_epoch < current.leader_epoch
-        });
-        if stale {
-            return Applied::Stale;
-        }
-        let before = self.positions;
-        let rises = registration.leader_epoch > self.leader_epoch();
-        let leader_epoch = registration.leader_epoch;
-        self.registration = Some(registration.clone());
-        let led_before = leader_epoch <= self.epoch_before_restart;
-        if self.role == Role::Failed {
-            return Applied::NotLeading;
-        }
-        if registration.leader != self.config.broker_id || led_before {
-            self.role = Role::Idle;
-            return Applied::NotLeading;
-        }
-        if !rises {
-            assert_ne!(self.role, Role::Idle, "a new leader has a new epoch: {registration:?}");
-            return Applied::Updated(self.finish_step(before));
-        }
-        let epoch_start = self.positions.log_end.offset();
-        let assigned = self.epochs.assign(leader_epoch, epoch_start);
-        assert!(assigned, "epoch {leader_epoch} is above all known ones: {:?}", self.epochs);
-        self.role = Role::Leader { epoch_start, serving: false };
-        Applied::Elected { epoch_start, advance: self.finish_step(before) }
-    }
-
     /// The epochs are durable up to `leader_epoch` (R1): the leader may serve. Says whether it does; not if
     /// the epoch has passed meanwhile.
     pub fn start_serving(&mut self, leader_epoch: LeaderEpoch) -> bool {
         let in_force = self.leader_epoch();
         match &mut self.role {
-            Role::Leader { serving, .. } if leader_epoch == in_force => {
-                *serving = true;
+            Role::Leader(leading) if leader_epoch == in_force => {
+                leading.serving = true;
                 true
             }
             _ => false,
@@ -197,10 +191,10 @@ impl Partition {
     ///
     /// [`AppendRefusal`].
     pub fn prepare_append(&self, header: &BatchHeader, acks: Acks) -> Result<Prepared, AppendRefusal> {
-        match self.role {
-            Role::Leader { serving: true, .. } => {}
-            Role::Leader { serving: false, .. } | Role::Idle => return Err(AppendRefusal::NotLeader),
+        match &self.role {
+            Role::Leader(leading) if leading.serving => {}
             Role::Failed => return Err(AppendRefusal::Storage),
+            _ => return Err(AppendRefusal::NotLeader),
         }
         let (isr, min_isr) = (self.isr().len(), self.effective_min_isr());
         if acks == Acks::All && isr < min_isr {
@@ -227,7 +221,8 @@ impl Partition {
     /// The log has appended a batch that was prepared; `header` is the stamped one.
     pub fn appended(&mut self, header: &BatchHeader) -> Advance {
         let before = self.positions;
-        assert!(matches!(self.role, Role::Leader { serving: true, .. }), "append as {:?}", self.role);
+        let serving = matches!(&self.role, Role::Leader(leading) if leading.serving);
+        assert!(serving, "append as {:?}", self.role);
         assert_eq!(header.partition_leader_epoch, self.leader_epoch(), "appended in another epoch");
         assert_eq!(header.base_offset, before.log_end.offset(), "appended elsewhere than prepared");
         self.producers.fold(header);
@@ -236,37 +231,6 @@ impl Partition {
             self.positions.counted_end = CountedEnd(header.next_offset());
         }
         self.finish_step(before)
-    }
-
-    /// A sync has ended that was issued in `leader_epoch`, when the log had this truncation generation, and
-    /// covers everything up to `end`. `None` if it says nothing new.
-    ///
-    /// A sync of an earlier generation covers bytes that were since cut off, and is ignored. One of an
-    /// earlier leader epoch and the same generation still tells the truth about this log, whose bytes only
-    /// became more; and since the log will not sync them a second time, it must be heard.
-    pub fn synced(
-        &mut self,
-        leader_epoch: LeaderEpoch,
-        truncation_generation: u64,
-        end: Offset,
-    ) -> Option<Advance> {
-        assert!(
-            leader_epoch <= self.leader_epoch() && truncation_generation <= self.truncation_generation,
-            "a sync from the future: epoch {leader_epoch}, generation {truncation_generation}"
-        );
-        if truncation_generation < self.truncation_generation
-            || self.config.counting == Counting::WhenAppended
-        {
-            return None;
-        }
-        let before = self.positions;
-        assert!(end <= before.log_end.offset(), "synced to {end}, the log ends at {}", before.log_end);
-        // Syncs of several files may end in any order.
-        if end <= before.counted_end.offset() {
-            return None;
-        }
-        self.positions.counted_end = CountedEnd(end);
-        Some(self.finish_step(before))
     }
 
     /// What the answer to a batch that ends at `end` waits for; `None` if nothing, or nothing any more.
@@ -279,39 +243,4 @@ impl Partition {
         let wait = Wait { position, until: end };
         (!wait.is_over(&self.positions)).then_some(wait)
     }
-
-    /// The ISR in force, empty before the first registration.
-    pub fn isr(&self) -> &[BrokerId] {
-        self.registration.as_ref().map_or(&[], |registration| &registration.isr)
-    }
-
-    /// `min.insync.replicas`, but no more than there are replicas (R3).
-    fn effective_min_isr(&self) -> usize {
-        let replicas = self.registration.as_ref().map_or(0, |registration| registration.replicas.len());
-        self.config.min_insync_replicas.min(replicas)
-    }
-
-    pub(super) fn is_under_min_isr(&self) -> bool {
-        self.isr().len() < self.effective_min_isr()
-    }
-
-    /// As far as every member of the ISR has counted, if this replica leads and knows (R3). Below min ISR
-    /// nothing more is committed (KAFKA-15583).
-    pub(super) fn committed_end(&self) -> Option<Offset> {
-        let leads = matches!(self.role, Role::Leader { .. });
-        // Of its own counted end alone a leader knows; a follower in the ISR holds the high watermark.
-        let alone = self.isr().iter().all(|&member| member == self.config.broker_id);
-        (leads && alone && !self.is_under_min_isr()).then_some(self.positions.counted_end.offset())
-    }
-}
-
-/// The controller's records are consistent in themselves; a node that reads otherwise must not go on.
-fn assert_possible(registration: &Registration) {
-    let Registration { leader, leader_epoch, partition_epoch, replicas, isr } = registration;
-    assert!(leader_epoch.0 >= 0 && partition_epoch.0 >= 0, "{registration:?}");
-    assert!(
-        isr.iter().all(|member| replicas.contains(member)),
-        "the ISR is not of the replicas: {registration:?}"
-    );
-    assert!(*leader == BrokerId::NONE || isr.contains(leader), "the leader is not in sync: {registration:?}");
 }

@@ -1,10 +1,26 @@
-//! What may be read: by Fetch, ListOffsets and OffsetForLeaderEpoch.
+//! What may be read: by a consumer's Fetch, ListOffsets and OffsetForLeaderEpoch.
+//!
+//! # Reading from a follower (KIP-392)
+//!
+//! A consumer that says so is served by a follower, too, up to the follower's own high watermark. That may lie
+//! before the offset that the consumer has come to elsewhere:
+//!
+//! | the offset lies | answer |
+//! |---|---|
+//! | before the log start | OFFSET_OUT_OF_RANGE: the consumer asks the leader before it believes that |
+//! | up to the high watermark | records, or a wait for more |
+//! | up to the log end | a wait: whether they are committed is not known here yet |
+//! | up to the leader's high watermark, as last heard | OFFSET_NOT_AVAILABLE: records are there, not here |
+//! | beyond | OFFSET_OUT_OF_RANGE |
+//!
+//! What lies above its high watermark a follower may yet lose to its leader. So it tells a consumer where the
+//! logs part only if that is below; else it says OFFSET_NOT_AVAILABLE, until it knows.
 
 use thiserror::Error;
 
-use super::{EpochEnd, Partition, Position, Positions, Role, Wait};
+use super::{EpochEnd, Following, Partition, Position, Positions, Role, Wait};
 use crate::error_code::ErrorCode;
-use crate::types::{LeaderEpoch, LogEnd, LogStart, Offset};
+use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, LogEnd, LogStart, Offset};
 
 /// How far a consumer looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +60,17 @@ pub struct ReadRequest {
     pub fetch_offset: Offset,
     /// How far.
     pub isolation: Isolation,
+    /// Who may answer.
+    pub from: ReadFrom,
+}
+
+/// Which replicas may serve a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// Only the leader.
+    Leader,
+    /// Followers as well.
+    AnyReplica,
 }
 
 /// What may be read.
@@ -56,7 +83,8 @@ pub struct ReadPlan {
     pub diverging: Option<EpochEnd>,
     /// The positions that go into the response.
     pub positions: Positions,
-    /// What to wait for if what is there is not enough: that `limit` moves.
+    /// What to wait for if what is there is not enough: that `limit` moves. A truncation of the replica makes
+    /// reads stale, and the plan is drawn up anew.
     pub more: Wait,
 }
 
@@ -131,19 +159,32 @@ pub enum ReadRefusal {
         /// Where it ends.
         log_end: LogEnd,
     },
-    /// The new leader does not know yet how much was committed.
-    #[error("the high watermark has not reached the leader epoch's start")]
+    /// What is committed reaches further than this replica knows, or has: a new leader's high watermark is still
+    /// before the start of its epoch (R7), or a follower is behind (KIP-392).
+    #[error("this replica does not know yet how far the partition is committed")]
     OffsetNotAvailable,
+    /// A broker follows that is not a replica, as far as this one knows.
+    #[error("broker {0} is not known to be a replica")]
+    UnknownReplica(BrokerId),
+    /// A Fetch of an earlier run of the follower's broker (KIP-903).
+    #[error("broker epoch {requested} has been followed by {current}")]
+    StaleBrokerEpoch {
+        /// That of the Fetch.
+        requested: BrokerEpoch,
+        /// The latest one known.
+        current: BrokerEpoch,
+    },
 }
 
 impl ReadRefusal {
     /// What the client is told.
     pub fn error_code(&self) -> ErrorCode {
         match self {
-            Self::NotLeader => ErrorCode::NotLeaderOrFollower,
+            Self::NotLeader | Self::StaleBrokerEpoch { .. } => ErrorCode::NotLeaderOrFollower,
             Self::Storage => ErrorCode::KafkaStorageError,
             Self::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
-            Self::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
+            // What makes a follower ask again.
+            Self::UnknownLeaderEpoch { .. } | Self::UnknownReplica(_) => ErrorCode::UnknownLeaderEpoch,
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             Self::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
         }
@@ -157,22 +198,19 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// [`ReadRefusal`], never `OffsetNotAvailable`.
+    /// [`ReadRefusal`].
     pub fn plan_read(&self, request: &ReadRequest) -> Result<ReadPlan, ReadRefusal> {
-        self.check_reader(request.current_leader_epoch)?;
-        let positions = self.positions;
-        let Positions { log_start, log_end, .. } = positions;
-        let fetch_offset = request.fetch_offset;
-        let out_of_range = ReadRefusal::OffsetOutOfRange { requested: fetch_offset, log_start, log_end };
-        // Below the log's start there is nothing to compare, whatever the epochs say (KAFKA-12996).
-        if fetch_offset < log_start.offset() {
-            return Err(out_of_range);
-        }
-        let diverging = self.diverging_epoch(request).ok_or(out_of_range)?;
-        if diverging.is_none() && fetch_offset > log_end.offset() {
-            return Err(out_of_range);
-        }
-        let position = request.isolation.position();
+        let diverging = match &self.role {
+            Role::Follower(following) if request.from == ReadFrom::AnyReplica => {
+                self.check_epoch(request.current_leader_epoch)?;
+                self.check_follower_read(following, request)?
+            }
+            _ => {
+                self.check_leader(request.current_leader_epoch)?;
+                self.check_offset(request.last_fetched_epoch, request.fetch_offset)?
+            }
+        };
+        let (positions, position) = (self.positions, request.isolation.position());
         let limit = positions.get(position);
         // Our own appends leave room for this step; only a log that is not ours can end at the last offset.
         let more = Wait { position, until: Offset(limit.0.saturating_add(1)) };
@@ -189,13 +227,12 @@ impl Partition {
         current_leader_epoch: LeaderEpoch,
         isolation: Isolation,
     ) -> Result<OffsetBounds, ReadRefusal> {
-        let epoch_start = self.check_reader(current_leader_epoch)?;
+        let epoch_start = self.check_leader(current_leader_epoch)?;
         let log_start = self.positions.log_start;
-        let first = self.epochs.entries().first().filter(|first| first.start_offset <= log_start.offset());
         Ok(OffsetBounds {
             leader_epoch: self.leader_epoch(),
             log_start,
-            log_start_epoch: first.map_or(LeaderEpoch::NONE, |first| first.epoch),
+            log_start_epoch: self.epochs.epoch_of(log_start.offset()).unwrap_or(LeaderEpoch::NONE),
             limit: self.positions.get(isolation.position()),
             settled: self.positions.high_watermark.offset() >= epoch_start,
         })
@@ -211,38 +248,100 @@ impl Partition {
         current_leader_epoch: LeaderEpoch,
         requested: LeaderEpoch,
     ) -> Result<Option<EpochEnd>, ReadRefusal> {
-        self.check_reader(current_leader_epoch)?;
+        self.check_leader(current_leader_epoch)?;
         Ok(self.epochs.end_offset_for(requested, self.positions.log_end))
     }
 
     /// Whether the client and this replica mean the same leader, and it serves (KIP-320). Returns the start
     /// of its epoch.
-    fn check_reader(&self, requested: LeaderEpoch) -> Result<Offset, ReadRefusal> {
+    pub(super) fn check_leader(&self, requested: LeaderEpoch) -> Result<Offset, ReadRefusal> {
+        self.check_epoch(requested)?;
+        match &self.role {
+            Role::Leader(leading) if leading.serving => Ok(leading.epoch_start),
+            _ => Err(ReadRefusal::NotLeader),
+        }
+    }
+
+    /// Like Kafka, a client with the wrong epoch is told so even by a broker that does not lead.
+    fn check_epoch(&self, requested: LeaderEpoch) -> Result<(), ReadRefusal> {
         let current = self.leader_epoch();
-        if self.role == Role::Failed {
+        if matches!(self.role, Role::Failed) {
             return Err(ReadRefusal::Storage);
         }
-        // Like Kafka, a client with the wrong epoch is told so even by a broker that does not lead.
         if requested.0 >= 0 && requested < current {
             return Err(ReadRefusal::FencedLeaderEpoch { requested, current });
         }
         if requested.0 >= 0 && requested > current {
             return Err(ReadRefusal::UnknownLeaderEpoch { requested, current });
         }
-        match self.role {
-            Role::Leader { epoch_start, serving: true } => Ok(epoch_start),
-            _ => Err(ReadRefusal::NotLeader),
+        Ok(())
+    }
+
+    /// Whether the leader's log has such an offset, and whether it goes on there as the reader's does (F1):
+    /// else where the two part.
+    pub(super) fn check_offset(
+        &self,
+        last_fetched_epoch: LeaderEpoch,
+        fetch_offset: Offset,
+    ) -> Result<Option<EpochEnd>, ReadRefusal> {
+        // Below the log's start there is nothing to compare, whatever the epochs say (KAFKA-12996).
+        if fetch_offset < self.positions.log_start.offset() {
+            return Err(self.out_of_range(fetch_offset));
+        }
+        let diverging = self.diverging_epoch(last_fetched_epoch, fetch_offset);
+        let diverging = diverging.ok_or_else(|| self.out_of_range(fetch_offset))?;
+        if diverging.is_none() && fetch_offset > self.positions.log_end.offset() {
+            return Err(self.out_of_range(fetch_offset));
+        }
+        Ok(diverging)
+    }
+
+    /// The same at a follower; see the module's text.
+    fn check_follower_read(
+        &self,
+        following: &Following,
+        request: &ReadRequest,
+    ) -> Result<Option<EpochEnd>, ReadRefusal> {
+        let Positions { log_start, high_watermark, log_end, .. } = self.positions;
+        let fetch_offset = request.fetch_offset;
+        if self.truncating.is_some() {
+            return Err(ReadRefusal::OffsetNotAvailable);
+        }
+        if fetch_offset < log_start.offset() {
+            return Err(self.out_of_range(fetch_offset));
+        }
+        if fetch_offset > log_end.offset() {
+            let elsewhere = fetch_offset <= following.leader_high_watermark().offset();
+            return Err(if elsewhere {
+                ReadRefusal::OffsetNotAvailable
+            } else {
+                self.out_of_range(fetch_offset)
+            });
+        }
+        match self.diverging_epoch(request.last_fetched_epoch, fetch_offset) {
+            Some(None) => Ok(None),
+            Some(Some(end)) if end.end_offset <= high_watermark.offset() => Ok(Some(end)),
+            _ => Err(ReadRefusal::OffsetNotAvailable),
         }
     }
 
-    /// The end of the client's last epoch here, if its log goes on differently (F1). `None` outside if this
+    fn out_of_range(&self, requested: Offset) -> ReadRefusal {
+        let Positions { log_start, log_end, .. } = self.positions;
+        ReadRefusal::OffsetOutOfRange { requested, log_start, log_end }
+    }
+
+    /// The end of the reader's last epoch here, if its log goes on differently (F1). `None` outside if this
     /// replica knows nothing of that epoch.
-    fn diverging_epoch(&self, request: &ReadRequest) -> Option<Option<EpochEnd>> {
-        if request.last_fetched_epoch.0 < 0 {
+    fn diverging_epoch(
+        &self,
+        last_fetched_epoch: LeaderEpoch,
+        fetch_offset: Offset,
+    ) -> Option<Option<EpochEnd>> {
+        if last_fetched_epoch.0 < 0 {
             return Some(None);
         }
-        let end = self.epochs.end_offset_for(request.last_fetched_epoch, self.positions.log_end)?;
-        let diverges = end.epoch < request.last_fetched_epoch || end.end_offset < request.fetch_offset;
+        let end = self.epochs.end_offset_for(last_fetched_epoch, self.positions.log_end)?;
+        let diverges = end.epoch < last_fetched_epoch || end.end_offset < fetch_offset;
         Some(diverges.then_some(end))
     }
 }

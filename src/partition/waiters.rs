@@ -28,10 +28,12 @@ pub enum Position {
     HighWatermark,
     /// See [`LastStable`](crate::types::LastStable).
     LastStable,
+    /// See [`LogEnd`](crate::types::LogEnd): what a follower's Fetch waits for.
+    LogEnd,
 }
 
 impl Position {
-    const ALL: [Self; 3] = [Self::CountedEnd, Self::HighWatermark, Self::LastStable];
+    const ALL: [Self; 4] = [Self::CountedEnd, Self::HighWatermark, Self::LastStable, Self::LogEnd];
 }
 
 /// What a waiter waits for: that `position` is at `until` or beyond.
