@@ -150,7 +150,7 @@ impl EpochCache {
     ///
     /// The one in which the record before `start` was written stays, and where it began: who comes with that
     /// record and its epoch has what this log had, and who comes with another epoch has not.
-    fn truncate_from_start(&mut self, start: LogStart) {
+    pub fn truncate_from_start(&mut self, start: LogStart) {
         let begun = self.entries.partition_point(|entry| entry.start_offset < start.offset());
         self.entries.drain(..begun.saturating_sub(1));
     }
