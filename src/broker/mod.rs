@@ -21,6 +21,7 @@ mod k19_create_topics;
 mod k20_delete_topics;
 mod k21_delete_records;
 mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
 mod k32_describe_configs;
 mod k37_create_partitions;
 mod k44_incremental_alter_configs;
@@ -114,6 +115,7 @@ pub fn serves(key: ApiKey) -> bool {
             | ApiKey::DeleteTopics
             | ApiKey::DeleteRecords
             | ApiKey::InitProducerId
+            | ApiKey::OffsetForLeaderEpoch
             | ApiKey::DescribeConfigs
             | ApiKey::CreatePartitions
             | ApiKey::IncrementalAlterConfigs
@@ -143,8 +145,10 @@ pub struct Shared<E: Env> {
     pub metadata: Metadata<E>,
     /// The tasks that keep the directories in order.
     pub housekeeping: Housekeeping,
-    /// Memory for responses.
+    /// Memory for responses to clients.
     pub responses: Budget,
+    /// Memory for what followers fetch: apart from the clients', who could take it all.
+    pub replica_responses: Budget,
     /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
     sessions: Mutex<SessionCache>,
@@ -207,6 +211,7 @@ impl<E: Env> Broker<E> {
             raft,
             metadata,
             housekeeping,
+            replica_responses: Budget::new("replica responses", responses.total()),
             responses,
             buffers,
             sessions: Mutex::new(sessions),
@@ -281,6 +286,7 @@ impl<E: Env> Service for Broker<E> {
             ApiKey::DeleteTopics => self.answer(request, k20_delete_topics::handle).await,
             ApiKey::DeleteRecords => self.answer(request, k21_delete_records::handle).await,
             ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
+            ApiKey::OffsetForLeaderEpoch => self.answer(request, k23_offset_for_leader_epoch::handle).await,
             ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,
             ApiKey::CreatePartitions => self.answer(request, k37_create_partitions::handle).await,
             ApiKey::IncrementalAlterConfigs => {

@@ -10,9 +10,12 @@ pub mod connection;
 pub mod context;
 mod controller_channel;
 pub mod directories;
+mod fetchers;
 pub mod flusher;
+mod fold;
 mod frames;
 pub mod housekeeping;
+mod isr;
 mod lifecycle;
 pub mod listener;
 pub mod metadata;
@@ -23,6 +26,7 @@ pub(crate) mod publisher;
 pub(crate) mod raft;
 pub mod replica;
 mod replicas;
+mod replication;
 pub mod service;
 mod sockets;
 mod start;
@@ -40,6 +44,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, LogDirectory};
+use self::fetchers::{Route, Routes};
 use self::housekeeping::Housekeeping;
 use self::lifecycle::Leaving;
 use self::listener::Listener;
@@ -72,6 +77,10 @@ pub struct Node<E: Env> {
     workers: Vec<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
+    /// Those who fetch for replicas that follow.
+    fetchers: E::Task,
+    routes: Routes<E>,
+    isr_changes: E::Task,
     quorum: E::Task,
     raft: Raft,
     publisher: E::Task,
@@ -179,6 +188,10 @@ impl<E: Env> Node<E> {
         // The publisher ends after the image at hand.
         let _ = self.stop_publisher.send(());
         self.publisher.join().await;
+        // Nothing is appended to a log that is closed. Whoever fetches has ended already if nobody hears this.
+        let _ = self.routes.send(Route::Stop);
+        self.fetchers.join().await;
+        drop(self.isr_changes);
         let mut failure = self.failures.try_recv().ok();
         let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);

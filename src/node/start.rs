@@ -19,8 +19,10 @@ use super::broker_run;
 use super::budget::Budget;
 use super::controller_channel::ControllerChannel;
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
+use super::fetchers::Fetchers;
 use super::flusher::FlushQueue;
 use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
+use super::isr::IsrChanges;
 use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
@@ -166,7 +168,15 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let controller_listeners = serving.controllers(&env, &broker, sockets.controllers);
     let quorum = env.spawn("quorum", supervise(task.run(), failed.clone()));
 
-    let queues = Queues { flushes: FlushQueue::default(), preparations: FlushQueue::default() };
+    let (routes, routing) = mpsc::unbounded_channel();
+    let (proposals, proposed) = mpsc::unbounded_channel();
+    let queues = Queues {
+        flushes: FlushQueue::default(),
+        preparations: FlushQueue::default(),
+        routes: routes.clone(),
+        proposals,
+        housekeeping: housekeeping.clone(),
+    };
     let (replicas_open, open) = oneshot::channel();
     let (serves, served) = oneshot::channel();
     let (is_ready, ready) = oneshot::channel();
@@ -175,27 +185,29 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let registration = registration(&env, &config, &directories, &sockets.clients, run).await?;
     let side = BrokerSide {
         id: config.node_id,
-        replicas: Replicas::new(
-            env.clone(),
-            config.node_id,
-            Arc::new(config.texts.clone()),
-            queues.clone(),
-            directories.data.clone(),
-        ),
+        replicas: Replicas::new(env.clone(), &config, queues.clone(), directories.data.clone()),
         housekeeping: housekeeping.clone(),
         found: directories.found_replicas(),
         registered: registered.clone(),
         opened: Some(replicas_open),
     };
+    let channel = |purpose: &str| {
+        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
+    };
+    let fetchers = Fetchers::new(env.clone(), config.node_id, registered.clone(), routing);
+    let isr_changes = IsrChanges {
+        env: env.clone(),
+        own: config.node_id,
+        channel: channel("isr"),
+        registered: registered.clone(),
+        metadata: metadata.clone(),
+        proposals: proposed,
+        again: None,
+    };
     let publisher = Publisher { publishing, metadata: metadata.clone(), broker: Some(side), stop };
     let lifecycle = Lifecycle {
         env: env.clone(),
-        channel: ControllerChannel::new(
-            env.clone(),
-            raft.leadership().clone(),
-            "heartbeat",
-            config.node_id.0,
-        ),
+        channel: channel("heartbeat"),
         registration,
         registered: registered.clone(),
         metadata: metadata.clone(),
@@ -226,6 +238,9 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         workers,
         housekeeper: None,
         supervisor: env.spawn("supervisor", supervisor.run()),
+        fetchers: env.spawn("fetchers", fetchers.run()),
+        routes,
+        isr_changes: env.spawn("isr-changes", isr_changes.run()),
         quorum,
         raft,
         publisher: env.spawn("publisher", supervise(publisher.run(), failed.clone())),
