@@ -8,7 +8,7 @@ mod broker_run;
 pub mod budget;
 pub mod connection;
 pub mod context;
-mod controller_channel;
+pub(crate) mod controller_channel;
 pub mod directories;
 pub mod flusher;
 mod frames;

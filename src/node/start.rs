@@ -149,6 +149,13 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         raft: raft.clone(),
         run,
         metadata: metadata.clone(),
+        controller: ControllerChannel::new(
+            env.clone(),
+            raft.leadership().clone(),
+            "forwarding",
+            config.node_id.0,
+        ),
+        directories: directories.data.clone(),
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
         buffers: buffers.clone(),

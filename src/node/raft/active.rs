@@ -132,11 +132,6 @@ impl Active {
         }
     }
 
-    /// What the controller has decided so far, committed or not.
-    pub(super) fn metadata(&self) -> &Metadata {
-        self.controller.metadata()
-    }
-
     /// When there may be something to do that nobody asks for.
     pub(super) fn next_deadline(&self) -> Mono {
         let expiry = self.heartbeats.next_expiry(self.controller.metadata().current());
