@@ -4,6 +4,8 @@
 //! encoded here, decoded there. The bytes must be the same and so must the content, field by field, name by
 //! name.
 
+#[path = "support/content.rs"]
+mod content;
 #[path = "fuzz/generate.rs"]
 mod generate;
 
@@ -11,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use generate::{Gen, Shape, Theirs, Visitor, visit_all};
 use ottla::wire::header::{RequestHeader, ResponseHeader};
 use ottla::wire::{ApiKey, Message, Reader, Writer};
+use std::fmt::Debug;
 
 /// How many messages of one shape are compared in one version.
 fn seeds(shape: Shape) -> u64 {
@@ -22,8 +25,25 @@ fn seeds(shape: Shape) -> u64 {
     }
 }
 
-/// Versions that Kafka 4.3 has and kafka-protocol's schemas (4.1) lack: each equals the one before in form.
-const ONLY_OURS: &[(&str, i16)] = &[("ListOffsetsRequest", 11), ("ListOffsetsResponse", 11)];
+/// Versions that Kafka 4.3 has and kafka-protocol's schemas (4.1) lack. Where one equals the version before in
+/// form, or differs in a tagged field, it is compared with that; wire_golden.rs has them all.
+const ONLY_OURS: &[(&str, i16)] = &[
+    ("AddRaftVoterRequest", 1),
+    ("AddRaftVoterResponse", 1),
+    ("BrokerHeartbeatRequest", 2),
+    ("BrokerHeartbeatResponse", 2),
+    ("DescribeLogDirsRequest", 5),
+    ("DescribeLogDirsResponse", 5),
+    ("ListOffsetsRequest", 11),
+    ("ListOffsetsResponse", 11),
+];
+
+/// Those of them whose form is new.
+const NEW_FORMS: &[(&str, i16)] = &[("AddRaftVoterRequest", 1), ("DescribeLogDirsResponse", 5)];
+
+/// The fields of those versions, as they stand in versions that lack them.
+const FIELDS_ONLY_OURS: &[&str] =
+    &[", ack_when_committed: true", ", cordoned_log_dirs: None", ", is_cordoned: false"];
 
 /// Versions that kafka-protocol has and we do not: InitProducerId 6 is not stable in Kafka 4.3.
 const ONLY_THEIRS: &[(&str, i16)] = &[("InitProducerIdRequest", 6), ("InitProducerIdResponse", 6)];
@@ -58,8 +78,11 @@ fn decode_ours<O: Message>(bytes: &Bytes, version: i16) -> O {
 }
 
 /// Ours and theirs as text, in one form: theirs keep unknown tagged fields and write uuids with hyphens.
-fn content_ours(message: &impl std::fmt::Debug) -> String {
-    let text = format!("{message:?}").replace("LeaderChangeVoter", "Voter");
+fn content_ours(message: &impl Debug) -> String {
+    let mut text = format!("{message:?}");
+    for field in FIELDS_ONLY_OURS {
+        text = text.replace(field, "");
+    }
     let mut parts = text.split("Uuid(");
     let mut plain = parts.next().unwrap_or_default().to_owned();
     for part in parts {
@@ -68,15 +91,15 @@ fn content_ours(message: &impl std::fmt::Debug) -> String {
         plain.push_str(&uuid::Uuid::from_u128(number).to_string());
         plain.push_str(rest);
     }
-    plain
+    content::without_names(&plain)
 }
 
-fn content_theirs(message: &impl std::fmt::Debug) -> String {
+fn content_theirs(message: &impl Debug) -> String {
     let mut text = format!("{message:?}").replace(", unknown_tagged_fields: {}", "");
     for field in FIELDS_ONLY_THEIRS {
         text = text.replace(field, "");
     }
-    text
+    content::without_names(&text)
 }
 
 struct Compare {
@@ -91,7 +114,7 @@ impl Visitor for Compare {
             assert_eq!(only_ours, ONLY_OURS.contains(&(O::NAME, version)), "{} {version}", O::NAME);
             let only_theirs = !ours.contains(version);
             assert_eq!(only_theirs, ONLY_THEIRS.contains(&(O::NAME, version)), "{} {version}", O::NAME);
-            if only_theirs {
+            if only_theirs || NEW_FORMS.contains(&(O::NAME, version)) {
                 continue;
             }
             for shape in Shape::ALL {

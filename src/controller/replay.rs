@@ -107,6 +107,9 @@ pub enum Fault {
     /// A transaction ends that never began.
     #[error("no transaction is open")]
     NoTransaction,
+    /// What the record is about does not exist here: to go on without it would be to break its promise.
+    #[error("this version of Ottla does not support it")]
+    NotSupported,
 }
 
 impl Metadata {
@@ -181,13 +184,22 @@ impl Metadata {
             MetadataRecord::Config(record) => image.set_config(record),
             MetadataRecord::FeatureLevel(record) => image.set_feature(record),
             MetadataRecord::ProducerIds(record) => image.take_producer_ids(record),
-            MetadataRecord::NoOp(_) => Ok(()),
+            // Of ZooKeeper's time, and without a meaning since Kafka 4.
+            MetadataRecord::NoOp(_) | MetadataRecord::ZkMigrationState(_) => Ok(()),
             MetadataRecord::BeginTransaction(_) => self.begin(offset),
             MetadataRecord::EndTransaction(_) => self.end().map(drop),
             MetadataRecord::AbortTransaction(_) => {
                 self.current = self.end()?.before;
                 Ok(())
             }
+            MetadataRecord::AccessControlEntry(_)
+            | MetadataRecord::RemoveAccessControlEntry(_)
+            | MetadataRecord::UserScramCredential(_)
+            | MetadataRecord::RemoveUserScramCredential(_)
+            | MetadataRecord::DelegationToken(_)
+            | MetadataRecord::RemoveDelegationToken(_)
+            | MetadataRecord::ClientQuota(_)
+            | MetadataRecord::ClearElr(_) => Err(Fault::NotSupported),
         }
     }
 

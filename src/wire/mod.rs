@@ -12,6 +12,7 @@
 //! | [`compression`] | Kafka's codecs, in bounded pieces |
 //! | [`metadata`] | records of the metadata log |
 //! | [`control`] | control records of the metadata log and its snapshots |
+//! | [`snapshot`] | snapshots of the metadata log |
 //!
 //! A message is declared once, with the versions of each field; the declaration yields struct, defaults,
 //! decoding and encoding for all versions (`declare.rs`). Names are those of Kafka's schemas, in snake case;
@@ -31,6 +32,7 @@ pub mod messages;
 pub mod metadata;
 pub mod primitives;
 pub mod records;
+pub mod snapshot;
 pub mod validate;
 
 pub use api::{ApiKey, VersionRange};

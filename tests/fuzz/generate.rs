@@ -372,6 +372,9 @@ generate! {
     voters_record::KRaftVersionFeature { min_supported_version, max_supported_version }
 }
 
+#[path = "generate_cluster.rs"]
+mod cluster;
+
 /// The other codec's side of a message.
 pub(crate) trait Theirs: Any + Default + Debug + PartialEq + Message + Encodable + Decodable {}
 
@@ -420,6 +423,52 @@ pairs! {
     messages::describe_cluster::DescribeClusterResponse = describe_cluster_response::DescribeClusterResponse;
     messages::describe_topic_partitions::DescribeTopicPartitionsRequest = describe_topic_partitions_request::DescribeTopicPartitionsRequest;
     messages::describe_topic_partitions::DescribeTopicPartitionsResponse = describe_topic_partitions_response::DescribeTopicPartitionsResponse;
+    messages::offset_for_leader_epoch::OffsetForLeaderEpochRequest = offset_for_leader_epoch_request::OffsetForLeaderEpochRequest;
+    messages::offset_for_leader_epoch::OffsetForLeaderEpochResponse = offset_for_leader_epoch_response::OffsetForLeaderEpochResponse;
+    messages::alter_replica_log_dirs::AlterReplicaLogDirsRequest = alter_replica_log_dirs_request::AlterReplicaLogDirsRequest;
+    messages::alter_replica_log_dirs::AlterReplicaLogDirsResponse = alter_replica_log_dirs_response::AlterReplicaLogDirsResponse;
+    messages::describe_log_dirs::DescribeLogDirsRequest = describe_log_dirs_request::DescribeLogDirsRequest;
+    messages::describe_log_dirs::DescribeLogDirsResponse = describe_log_dirs_response::DescribeLogDirsResponse;
+    messages::elect_leaders::ElectLeadersRequest = elect_leaders_request::ElectLeadersRequest;
+    messages::elect_leaders::ElectLeadersResponse = elect_leaders_response::ElectLeadersResponse;
+    messages::alter_partition_reassignments::AlterPartitionReassignmentsRequest = alter_partition_reassignments_request::AlterPartitionReassignmentsRequest;
+    messages::alter_partition_reassignments::AlterPartitionReassignmentsResponse = alter_partition_reassignments_response::AlterPartitionReassignmentsResponse;
+    messages::list_partition_reassignments::ListPartitionReassignmentsRequest = list_partition_reassignments_request::ListPartitionReassignmentsRequest;
+    messages::list_partition_reassignments::ListPartitionReassignmentsResponse = list_partition_reassignments_response::ListPartitionReassignmentsResponse;
+    messages::vote::VoteRequest = vote_request::VoteRequest;
+    messages::vote::VoteResponse = vote_response::VoteResponse;
+    messages::begin_quorum_epoch::BeginQuorumEpochRequest = begin_quorum_epoch_request::BeginQuorumEpochRequest;
+    messages::begin_quorum_epoch::BeginQuorumEpochResponse = begin_quorum_epoch_response::BeginQuorumEpochResponse;
+    messages::end_quorum_epoch::EndQuorumEpochRequest = end_quorum_epoch_request::EndQuorumEpochRequest;
+    messages::end_quorum_epoch::EndQuorumEpochResponse = end_quorum_epoch_response::EndQuorumEpochResponse;
+    messages::describe_quorum::DescribeQuorumRequest = describe_quorum_request::DescribeQuorumRequest;
+    messages::describe_quorum::DescribeQuorumResponse = describe_quorum_response::DescribeQuorumResponse;
+    messages::alter_partition::AlterPartitionRequest = alter_partition_request::AlterPartitionRequest;
+    messages::alter_partition::AlterPartitionResponse = alter_partition_response::AlterPartitionResponse;
+    messages::update_features::UpdateFeaturesRequest = update_features_request::UpdateFeaturesRequest;
+    messages::update_features::UpdateFeaturesResponse = update_features_response::UpdateFeaturesResponse;
+    messages::envelope::EnvelopeRequest = envelope_request::EnvelopeRequest;
+    messages::envelope::EnvelopeResponse = envelope_response::EnvelopeResponse;
+    messages::fetch_snapshot::FetchSnapshotRequest = fetch_snapshot_request::FetchSnapshotRequest;
+    messages::fetch_snapshot::FetchSnapshotResponse = fetch_snapshot_response::FetchSnapshotResponse;
+    messages::broker_registration::BrokerRegistrationRequest = broker_registration_request::BrokerRegistrationRequest;
+    messages::broker_registration::BrokerRegistrationResponse = broker_registration_response::BrokerRegistrationResponse;
+    messages::broker_heartbeat::BrokerHeartbeatRequest = broker_heartbeat_request::BrokerHeartbeatRequest;
+    messages::broker_heartbeat::BrokerHeartbeatResponse = broker_heartbeat_response::BrokerHeartbeatResponse;
+    messages::unregister_broker::UnregisterBrokerRequest = unregister_broker_request::UnregisterBrokerRequest;
+    messages::unregister_broker::UnregisterBrokerResponse = unregister_broker_response::UnregisterBrokerResponse;
+    messages::allocate_producer_ids::AllocateProducerIdsRequest = allocate_producer_ids_request::AllocateProducerIdsRequest;
+    messages::allocate_producer_ids::AllocateProducerIdsResponse = allocate_producer_ids_response::AllocateProducerIdsResponse;
+    messages::controller_registration::ControllerRegistrationRequest = controller_registration_request::ControllerRegistrationRequest;
+    messages::controller_registration::ControllerRegistrationResponse = controller_registration_response::ControllerRegistrationResponse;
+    messages::assign_replicas_to_dirs::AssignReplicasToDirsRequest = assign_replicas_to_dirs_request::AssignReplicasToDirsRequest;
+    messages::assign_replicas_to_dirs::AssignReplicasToDirsResponse = assign_replicas_to_dirs_response::AssignReplicasToDirsResponse;
+    messages::add_raft_voter::AddRaftVoterRequest = add_raft_voter_request::AddRaftVoterRequest;
+    messages::add_raft_voter::AddRaftVoterResponse = add_raft_voter_response::AddRaftVoterResponse;
+    messages::remove_raft_voter::RemoveRaftVoterRequest = remove_raft_voter_request::RemoveRaftVoterRequest;
+    messages::remove_raft_voter::RemoveRaftVoterResponse = remove_raft_voter_response::RemoveRaftVoterResponse;
+    messages::update_raft_voter::UpdateRaftVoterRequest = update_raft_voter_request::UpdateRaftVoterRequest;
+    messages::update_raft_voter::UpdateRaftVoterResponse = update_raft_voter_response::UpdateRaftVoterResponse;
     control::LeaderChangeMessage = leader_change_message::LeaderChangeMessage;
     control::SnapshotHeaderRecord = snapshot_header_record::SnapshotHeaderRecord;
     control::SnapshotFooterRecord = snapshot_footer_record::SnapshotFooterRecord;

@@ -83,6 +83,8 @@ fn a_record_that_cannot_be_applied_is_an_error_and_changes_nothing() {
         (ProducerIdsRecord { next_producer_id: 0, ..Default::default() }.into(), "would go from 0 to 0"),
         (EndTransactionRecord::default().into(), "no transaction is open"),
         (AbortTransactionRecord::default().into(), "no transaction is open"),
+        (ClientQuotaRecord::default().into(), "does not support it"),
+        (ClearElrRecord::default().into(), "does not support it"),
     ];
     let before = cluster.controller.clone();
     for (record, message) in faulty {

@@ -14,8 +14,10 @@
 //! A value that cannot be decoded is an error, an unknown type included: replaying the log without one of its
 //! records would end in another state than everybody else's.
 
+mod access;
 mod records;
 
+pub use access::*;
 pub use records::*;
 
 use super::Message;
@@ -81,14 +83,23 @@ metadata_records! {
     FenceBroker = 7, FenceBrokerRecord;
     UnfenceBroker = 8, UnfenceBrokerRecord;
     RemoveTopic = 9, RemoveTopicRecord;
+    DelegationToken = 10, DelegationTokenRecord;
+    UserScramCredential = 11, UserScramCredentialRecord;
     FeatureLevel = 12, FeatureLevelRecord;
+    ClientQuota = 14, ClientQuotaRecord;
     ProducerIds = 15, ProducerIdsRecord;
     BrokerRegistrationChange = 17, BrokerRegistrationChangeRecord;
+    AccessControlEntry = 18, AccessControlEntryRecord;
+    RemoveAccessControlEntry = 19, RemoveAccessControlEntryRecord;
     NoOp = 20, NoOpRecord;
+    ZkMigrationState = 21, ZkMigrationStateRecord;
+    RemoveUserScramCredential = 22, RemoveUserScramCredentialRecord;
     BeginTransaction = 23, BeginTransactionRecord;
     EndTransaction = 24, EndTransactionRecord;
     AbortTransaction = 25, AbortTransactionRecord;
+    RemoveDelegationToken = 26, RemoveDelegationTokenRecord;
     RegisterController = 27, RegisterControllerRecord;
+    ClearElr = 28, ClearElrRecord;
 }
 
 impl MetadataRecord {

@@ -180,4 +180,15 @@ declare! {
         min_supported_version: i16, 0..;
         max_supported_version: i16, 0..;
     }
+
+    /// Where a migration from ZooKeeper stands. Read from logs that Kafka 3 began; it means nothing any more.
+    message ZkMigrationStateRecord, 0..=0, flexible 0.. {
+        zk_migration_state: i8, 0..;
+    }
+
+    /// A topic's ELRs were cleared.
+    message ClearElrRecord, 0..=0, flexible 0.. {
+        /// Empty: those of all topics.
+        topic_name: String, 0..;
+    }
 }
