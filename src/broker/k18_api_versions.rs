@@ -14,7 +14,7 @@
 use super::admission::throttle_time_ms;
 use super::{Broker, decode, malformed, respond, serves};
 use crate::controller::Image;
-use crate::controller::cluster::SUPPORTED_FEATURES;
+use crate::controller::features::SUPPORTED_FEATURES;
 use crate::controller::image::FeatureRange;
 use crate::env::Env;
 use crate::error_code::ErrorCode;

@@ -1,9 +1,19 @@
 //! Changes of configuration (KIP-339): of topics, of this broker, and of all brokers.
 //!
 //! Each resource of a request succeeds or fails by itself.
+//!
+//! # `min.insync.replicas` and eligible leader replicas (KIP-966)
+//!
+//! A replica is eligible because the high watermark stands still while the ISR is too small. Where a lower
+//! `min.insync.replicas` lets it move on, the ELR must be forgotten in the same batch. Kafka forgets it wherever
+//! the config changes, also that of a partition without an ISR, which then nobody may lead any more; here only
+//! the partitions change whose ISR is large enough now. So that leader and controller agree on the number, no
+//! single broker may have its own while ELRs are kept, and the cluster's cannot be removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::draft::Draft;
+use super::features::MIN_ISR;
 use super::image::ResourceType;
 use super::topics::{MAX_VALUE_BYTES, too_long, unknown_name};
 use super::{Controller, Decision, Refusal, names};
@@ -22,7 +32,7 @@ impl Controller {
         &self,
         request: &IncrementalAlterConfigsRequest,
     ) -> Decision<IncrementalAlterConfigsResponse> {
-        let mut records = Vec::new();
+        let mut draft = Draft::new(self);
         let mut responses = Vec::new();
         let mut occurrences: BTreeMap<(i8, &str), usize> = BTreeMap::new();
         for resource in &request.resources {
@@ -40,12 +50,14 @@ impl Controller {
                 resource_type: resource.resource_type,
                 resource_name: resource.resource_name.clone(),
             });
-            records.extend(altered.into_iter().flatten());
+            altered.into_iter().flatten().for_each(|record| draft.push(record));
         }
+        let response = IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses };
         if request.validate_only {
-            records.clear();
+            return Decision::answer(response);
         }
-        Decision::atomic(records, IncrementalAlterConfigsResponse { throttle_time_ms: 0, responses })
+        draft.follow_min_isr();
+        draft.atomic(response)
     }
 
     fn alter_resource(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, Refusal> {
@@ -91,6 +103,9 @@ impl Controller {
         };
         let altered = apply(existing, &resource.configs, list)?;
         check_dynamic(&altered, name.is_empty())?;
+        if self.image().elr_enabled() {
+            check_min_isr(existing, &altered, name.is_empty())?;
+        }
         let own = self.settings.node_id.to_string();
         let (broker, cluster) = if name.is_empty() {
             (self.image().config(ResourceType::Broker, &own), &altered)
@@ -113,6 +128,30 @@ impl Controller {
             ))),
             Err(_) => Err(invalid_request(format!("Broker id must be an integer, but it is: {name}"))),
         }
+    }
+}
+
+impl Draft<'_> {
+    /// Has ELRs follow the `min.insync.replicas` now in force, if one was changed.
+    fn follow_min_isr(&mut self) {
+        let is_min_isr =
+            |record: &MetadataRecord| matches!(record, MetadataRecord::Config(it) if it.name == MIN_ISR);
+        if self.image().elr_enabled() && self.records().iter().any(is_min_isr) {
+            for key in self.partitions(|_, partition| !partition.elr.is_empty()) {
+                self.alter(key, |_| {});
+            }
+        }
+    }
+}
+
+fn check_min_isr(existing: &Texts, altered: &Texts, for_all: bool) -> Result<(), Refusal> {
+    let (before, after) = (existing.get(MIN_ISR), altered.get(MIN_ISR));
+    let refuse = |message: &str| Err(Refusal::new(ErrorCode::InvalidConfig, message));
+    match (for_all, after) {
+        _ if before == after => Ok(()),
+        (false, _) => refuse("Broker-level min.insync.replicas cannot be altered while ELR is enabled."),
+        (true, None) => refuse("Cluster-level min.insync.replicas cannot be removed while ELR is enabled."),
+        (true, Some(_)) => Ok(()),
     }
 }
 

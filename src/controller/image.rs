@@ -7,6 +7,18 @@ use super::shared::{Part, SharedMap};
 use crate::config::{Layers, Texts};
 use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, Uuid};
 
+/// The feature that says which metadata records there are.
+pub const METADATA_VERSION: &str = "metadata.version";
+/// The feature of eligible leader replicas (KIP-966).
+pub const ELR_VERSION: &str = "eligible.leader.replicas.version";
+
+/// Kafka's directory id in records from before KIP-858: not known, but surely somewhere.
+pub const MIGRATING_DIR: Uuid = Uuid(0);
+/// Kafka's directory id of a replica whose broker has not said yet where it put it.
+pub const UNASSIGNED_DIR: Uuid = Uuid(1);
+/// Kafka's directory id of a replica whose directory failed before its broker had said which one it was.
+pub const LOST_DIR: Uuid = Uuid(2);
+
 /// The metadata of a cluster. Images at equal offsets of one log are equal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Image {
@@ -60,9 +72,19 @@ impl Image {
         self.brokers.get(&id)
     }
 
-    /// Whether a broker is registered, not fenced and not shutting down: may lead and be given replicas.
+    /// Whether a broker is registered, not fenced and not shutting down: may lead and be in sync.
     pub fn is_active(&self, id: BrokerId) -> bool {
-        self.broker(id).is_some_and(|broker| !broker.fenced && !broker.in_controlled_shutdown)
+        self.broker(id).is_some_and(|broker| broker.is_active())
+    }
+
+    /// Whether a broker has this directory in use; one whose id is not known yet counts as such, a lost one
+    /// does not.
+    pub fn has_online_dir(&self, id: BrokerId, dir: Uuid) -> bool {
+        match dir {
+            UNASSIGNED_DIR | MIGRATING_DIR => self.broker(id).is_some(),
+            LOST_DIR => false,
+            dir => self.broker(id).is_some_and(|broker| broker.log_dirs.contains(&dir)),
+        }
     }
 
     /// The registered controllers, by id.
@@ -118,6 +140,11 @@ impl Image {
         self.features.iter().map(|(name, &level)| (name.as_str(), level))
     }
 
+    /// Whether eligible leader replicas are kept (KIP-966): only then may an ISR be empty.
+    pub fn elr_enabled(&self) -> bool {
+        self.feature(ELR_VERSION) >= 1
+    }
+
     /// The first producer id that no broker was given.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id
@@ -164,6 +191,24 @@ pub struct PartitionRegistration {
     pub leader_recovery: LeaderRecoveryState,
 }
 
+impl PartitionRegistration {
+    /// Whether it is on its way to other replicas.
+    pub fn is_reassigning(&self) -> bool {
+        !self.removing.is_empty() || !self.adding.is_empty()
+    }
+
+    /// Where a broker's replica lies; `None` if it has none.
+    pub fn directory(&self, id: BrokerId) -> Option<Uuid> {
+        let position = self.replicas.iter().position(|&replica| replica == id)?;
+        Some(self.directories[position])
+    }
+
+    /// Whether it is led by the first of its replicas.
+    pub fn has_preferred_leader(&self) -> bool {
+        self.replicas.first() == Some(&self.leader)
+    }
+}
+
 /// Whether a partition's leader was elected cleanly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i8)]
@@ -174,15 +219,24 @@ pub enum LeaderRecoveryState {
     Recovering = 1,
 }
 
+impl LeaderRecoveryState {
+    /// The state with Kafka's number.
+    pub fn from_code(code: i8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Recovered),
+            1 => Some(Self::Recovering),
+            _ => None,
+        }
+    }
+}
+
 /// A broker, as it is registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerRegistration {
     /// Its id.
     pub id: BrokerId,
-    /// This registration's epoch.
+    /// This registration's epoch: the offset of the record that first made it.
     pub epoch: BrokerEpoch,
-    /// The offset of the record that registered it.
-    pub registered_at: Offset,
     /// The id of this run of the broker.
     pub incarnation: Uuid,
     /// Where it listens.
@@ -199,6 +253,25 @@ pub struct BrokerRegistration {
     pub log_dirs: Vec<Uuid>,
     /// The directories that get no new replicas; `None` until the broker says.
     pub cordoned_log_dirs: Option<Vec<Uuid>>,
+}
+
+impl BrokerRegistration {
+    /// Whether it is neither fenced nor shutting down.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// The directories that may get new replicas (KIP-1066).
+    pub fn open_dirs(&self) -> impl Iterator<Item = Uuid> {
+        let cordoned = self.cordoned_log_dirs.as_deref().unwrap_or_default();
+        self.log_dirs.iter().copied().filter(|dir| !cordoned.contains(dir))
+    }
+
+    /// Whether it may get new replicas: some directory of it is not cordoned. A registration from before
+    /// KIP-858 names none, and counts as having one.
+    pub fn takes_replicas(&self) -> bool {
+        self.log_dirs.is_empty() || self.open_dirs().next().is_some()
+    }
 }
 
 /// A controller, as it is registered.

@@ -8,34 +8,56 @@
 //! | file | what it decides or knows |
 //! |---|---|
 //! | [`image`] | the metadata at one offset |
-//! | [`replay`] | how a record changes it |
-//! | [`cluster`] | what a new log begins with; registration of brokers; producer ids |
+//! | [`replay`], [`snapshot`] | how a record changes it, and which records make it |
+//! | [`cluster`] | what a new log begins with; controllers; producer ids |
+//! | [`features`] | which features are on |
+//! | [`brokers`], [`heartbeats`] | registration, fencing, shutdown; and when each broker was heard of |
+//! | `draft`, `change` | decisions of several parts; what becomes of a partition: ISR, ELR, leader, epochs |
+//! | [`alter_partition`] | the ISRs that leaders ask for |
+//! | [`elections`] | elections that are asked for, or called by a timer |
+//! | [`reassignment`], [`directories`] | to which brokers, and into which of their directories, replicas move |
 //! | [`topics`] | creation and deletion of topics |
 //! | [`partitions`] | more partitions for a topic |
 //! | [`placement`] | which brokers get the replicas |
 //! | [`configs`] | changes of configuration |
 //! | [`names`] | what a topic may be called |
 //!
+//! # What is not in the log
+//!
+//! The sessions of brokers are known to the active controller alone ([`Heartbeats`]); everything else that it
+//! decides by is replayed. Decisions that depend on them take `now`.
+//!
 //! # Features
 //!
-//! A cluster is formatted at metadata.version 30 (4.3-IV0), the only level whose records this version writes.
-//! No other feature is finalized: eligible.leader.replicas.version needs elections, transaction.version 2 and
-//! the groups' features need coordinators that are not built yet. The records of level 30 for access
-//! control, quotas, SCRAM and delegation tokens are never written here; in a foreign log they stop the node.
+//! A cluster is formatted at metadata.version 30 (4.3-IV0), the only level whose records this version writes,
+//! and eligible.leader.replicas.version 1. No other feature is finalized: transaction.version 2 and the groups'
+//! features need coordinators that are not built yet. The records of level 30 for access control, quotas,
+//! SCRAM and delegation tokens are never written here; in a foreign log they stop the node.
 
+pub mod alter_partition;
+pub mod brokers;
+mod change;
 pub mod cluster;
 pub mod configs;
+pub mod directories;
+mod draft;
+pub mod elections;
+pub mod features;
+pub mod heartbeats;
 pub mod image;
 pub mod names;
 pub mod partitions;
 pub mod placement;
+pub mod reassignment;
 pub mod replay;
 pub mod shared;
+pub mod snapshot;
 pub mod topics;
 
 #[cfg(test)]
 mod tests;
 
+pub use heartbeats::Heartbeats;
 pub use image::Image;
 pub use replay::{Metadata, ReplayError};
 
@@ -54,7 +76,8 @@ pub const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 pub struct Decision<R> {
     /// The records to append, in order.
     pub records: Vec<MetadataRecord>,
-    /// Whether they must be appended as one batch: all or none.
+    /// Whether they must be appended as one batch: all or none. Else any number of them, from the first on, is
+    /// a decision too, though not all of it; they may be appended in several batches, with nothing between them.
     pub atomic: bool,
     /// What to answer once they are committed.
     pub response: R,

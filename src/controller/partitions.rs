@@ -77,7 +77,7 @@ impl Controller {
             let placed = place(image, additional, factor, rng)?;
             let record = |(index, replicas): (i32, Vec<_>)| {
                 partition_record(image, existing.id, index, &replicas)
-                    .expect("only active brokers were chosen")
+                    .expect("an active broker was chosen to lead")
             };
             return Ok((have..).zip(placed).map(record).collect());
         };

@@ -163,43 +163,38 @@ impl Metadata {
         Ok(())
     }
 
+    /// The metadata that a snapshot holds, which ends with the record at `offset`, written in `epoch`.
+    ///
+    /// # Errors
+    /// If a record of it cannot be applied; the node must stop.
+    pub fn load<'a>(
+        offset: Offset,
+        epoch: LeaderEpoch,
+        records: impl IntoIterator<Item = &'a MetadataRecord>,
+    ) -> Result<Self, ReplayError> {
+        let mut metadata = Self::empty();
+        for record in records {
+            let applied = metadata.apply(offset, record);
+            applied.map_err(|fault| ReplayError { offset, record: record.name(), fault })?;
+        }
+        metadata.advance(offset, epoch);
+        Ok(metadata)
+    }
+
     fn advance(&mut self, offset: Offset, epoch: LeaderEpoch) {
         self.current.offset = offset;
         self.current.epoch = epoch;
     }
 
     fn apply(&mut self, offset: Offset, record: &MetadataRecord) -> Result<(), Fault> {
-        let image = &mut self.current;
         match record {
-            MetadataRecord::RegisterBroker(record) => image.register_broker(offset, record),
-            MetadataRecord::UnregisterBroker(record) => image.unregister_broker(record),
-            MetadataRecord::BrokerRegistrationChange(record) => image.change_broker(record),
-            MetadataRecord::FenceBroker(record) => image.fence(record.id, record.epoch, true),
-            MetadataRecord::UnfenceBroker(record) => image.fence(record.id, record.epoch, false),
-            MetadataRecord::RegisterController(record) => image.register_controller(record),
-            MetadataRecord::Topic(record) => image.create_topic(record),
-            MetadataRecord::RemoveTopic(record) => image.remove_topic(record),
-            MetadataRecord::Partition(record) => image.set_partition(record),
-            MetadataRecord::PartitionChange(record) => image.change_partition(record),
-            MetadataRecord::Config(record) => image.set_config(record),
-            MetadataRecord::FeatureLevel(record) => image.set_feature(record),
-            MetadataRecord::ProducerIds(record) => image.take_producer_ids(record),
-            // Of ZooKeeper's time, and without a meaning since Kafka 4.
-            MetadataRecord::NoOp(_) | MetadataRecord::ZkMigrationState(_) => Ok(()),
             MetadataRecord::BeginTransaction(_) => self.begin(offset),
             MetadataRecord::EndTransaction(_) => self.end().map(drop),
             MetadataRecord::AbortTransaction(_) => {
                 self.current = self.end()?.before;
                 Ok(())
             }
-            MetadataRecord::AccessControlEntry(_)
-            | MetadataRecord::RemoveAccessControlEntry(_)
-            | MetadataRecord::UserScramCredential(_)
-            | MetadataRecord::RemoveUserScramCredential(_)
-            | MetadataRecord::DelegationToken(_)
-            | MetadataRecord::RemoveDelegationToken(_)
-            | MetadataRecord::ClientQuota(_)
-            | MetadataRecord::ClearElr(_) => Err(Fault::NotSupported),
+            record => self.current.apply(record),
         }
     }
 
@@ -217,7 +212,41 @@ impl Metadata {
 }
 
 impl Image {
-    fn register_broker(&mut self, offset: Offset, record: &RegisterBrokerRecord) -> Result<(), Fault> {
+    /// Applies a record that is not part of a transaction's frame. Nothing has changed if it cannot be applied.
+    pub(super) fn apply(&mut self, record: &MetadataRecord) -> Result<(), Fault> {
+        match record {
+            MetadataRecord::RegisterBroker(record) => self.register_broker(record),
+            MetadataRecord::UnregisterBroker(record) => self.unregister_broker(record),
+            MetadataRecord::BrokerRegistrationChange(record) => self.change_broker(record),
+            MetadataRecord::FenceBroker(record) => self.fence(record.id, record.epoch, true),
+            MetadataRecord::UnfenceBroker(record) => self.fence(record.id, record.epoch, false),
+            MetadataRecord::RegisterController(record) => self.register_controller(record),
+            MetadataRecord::Topic(record) => self.create_topic(record),
+            MetadataRecord::RemoveTopic(record) => self.remove_topic(record),
+            MetadataRecord::Partition(record) => self.set_partition(record),
+            MetadataRecord::PartitionChange(record) => self.change_partition(record),
+            MetadataRecord::ClearElr(record) => self.clear_elrs(record),
+            MetadataRecord::Config(record) => self.set_config(record),
+            MetadataRecord::FeatureLevel(record) => self.set_feature(record),
+            MetadataRecord::ProducerIds(record) => self.take_producer_ids(record),
+            // Of ZooKeeper's time, and without a meaning since Kafka 4.
+            MetadataRecord::NoOp(_) | MetadataRecord::ZkMigrationState(_) => Ok(()),
+            MetadataRecord::BeginTransaction(_)
+            | MetadataRecord::EndTransaction(_)
+            | MetadataRecord::AbortTransaction(_) => {
+                unreachable!("the frame of a transaction is for whoever reads the log")
+            }
+            MetadataRecord::AccessControlEntry(_)
+            | MetadataRecord::RemoveAccessControlEntry(_)
+            | MetadataRecord::UserScramCredential(_)
+            | MetadataRecord::RemoveUserScramCredential(_)
+            | MetadataRecord::DelegationToken(_)
+            | MetadataRecord::RemoveDelegationToken(_)
+            | MetadataRecord::ClientQuota(_) => Err(Fault::NotSupported),
+        }
+    }
+
+    fn register_broker(&mut self, record: &RegisterBrokerRecord) -> Result<(), Fault> {
         let endpoint = |point: &BrokerEndpoint| Endpoint {
             name: point.name.clone(),
             host: point.host.clone(),
@@ -232,7 +261,6 @@ impl Image {
         let registration = BrokerRegistration {
             id: BrokerId(record.broker_id),
             epoch: BrokerEpoch(record.broker_epoch),
-            registered_at: offset,
             incarnation: record.incarnation_id,
             endpoints: record.end_points.iter().map(endpoint).collect(),
             features: record.features.iter().map(feature).collect(),
@@ -312,6 +340,8 @@ impl Image {
             let unified: Arc<str> = Arc::from(unified);
             let mut named = self.colliding_names.get(&unified).cloned().unwrap_or_default();
             named.push(name.clone());
+            // In an order that does not depend on which came first, so that a snapshot's reader has the same.
+            named.sort_unstable();
             self.colliding_names.insert(unified, named);
         }
         self.topic_ids.insert(name.clone(), record.topic_id);
@@ -361,6 +391,36 @@ impl Image {
         let old = topic.partitions.get(&record.partition_id).ok_or(Fault::NoPartition(key))?;
         let changed = merged(old, record, key)?;
         topic.partitions.insert(record.partition_id, Arc::new(changed));
+        Ok(())
+    }
+
+    /// Forgets the ELRs of a topic, or of all. Kafka writes this where `min.insync.replicas` changes; Ottla
+    /// changes the partitions concerned (see `configs`).
+    fn clear_elrs(&mut self, record: &ClearElrRecord) -> Result<(), Fault> {
+        let ids: Vec<Uuid> = if record.topic_name.is_empty() {
+            self.topics().map(|topic| topic.id).collect()
+        } else {
+            let missing = || Fault::NoTopicNamed(record.topic_name.clone());
+            vec![*self.topic_ids.get(record.topic_name.as_str()).ok_or_else(missing)?]
+        };
+        let none = || Some(Vec::new());
+        let mut cleared = Vec::new();
+        for id in ids {
+            let topic = self.topic(id).expect("its id was just looked up");
+            for (&index, old) in &topic.partitions {
+                if !old.elr.is_empty() || !old.last_known_elr.is_empty() {
+                    let change = PartitionChangeRecord {
+                        eligible_leader_replicas: none(),
+                        last_known_elr: none(),
+                        ..PartitionChangeRecord::default()
+                    };
+                    cleared.push((id, index, merged(old, &change, PartitionKey { topic_id: id, index })?));
+                }
+            }
+        }
+        for (id, index, partition) in cleared {
+            self.edit_topic(id)?.partitions.insert(index, Arc::new(partition));
+        }
         Ok(())
     }
 
@@ -462,11 +522,8 @@ fn directories(given: &[Uuid], replicas: usize) -> Result<Vec<Uuid>, Fault> {
 }
 
 fn recovery_state(state: i8) -> Result<LeaderRecoveryState, Fault> {
-    match state {
-        0 => Ok(LeaderRecoveryState::Recovered),
-        1 => Ok(LeaderRecoveryState::Recovering),
-        state => Err(Fault::Value { field: "leaderRecoveryState", value: i64::from(state) }),
-    }
+    let unknown = Fault::Value { field: "leaderRecoveryState", value: i64::from(state) };
+    LeaderRecoveryState::from_code(state).ok_or(unknown)
 }
 
 /// A change of a flag: 0 for none, 1 for on, and -1 for off where that exists.

@@ -353,7 +353,7 @@ impl<'a> Creation<'a> {
         let image = self.controller.image();
         let placed = place(image, usize::try_from(count).expect("it is positive"), factor, rng)?;
         let record = |(index, replicas): (i32, Vec<_>)| {
-            partition_record(image, topic_id, index, &replicas).expect("only active brokers were chosen")
+            partition_record(image, topic_id, index, &replicas).expect("an active broker was chosen to lead")
         };
         Ok((0..).zip(placed).map(record).collect())
     }

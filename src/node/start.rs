@@ -27,13 +27,15 @@ use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
 use crate::config::listeners::Listener as ListenerAddress;
 use crate::config::server::ServerConfig;
-use crate::controller::cluster::{Registration, SUPPORTED_FEATURES};
-use crate::controller::image::{Endpoint, Image};
-use crate::controller::{Controller, Decision, Refusal, Settings};
-use crate::env::{Disk, Env, Listener as _, Network, NetworkError, Purpose, Rng};
+use crate::controller::features::SUPPORTED_FEATURES;
+use crate::controller::image::{FeatureRange, Image};
+use crate::controller::{Controller, Decision, Heartbeats, MAX_RECORDS_PER_REQUEST, Refusal, Settings};
+use crate::env::{Clock, Disk, Env, Listener as _, Network, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::VoterKey;
 use crate::types::{BrokerEpoch, Offset, Uuid};
+use crate::wire::messages::broker_heartbeat::BrokerHeartbeatRequest;
+use crate::wire::messages::broker_registration::{BrokerRegistrationRequest, Feature, Listener as Endpoint};
 
 /// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
 const FLUSHERS: usize = 4;
@@ -150,8 +152,8 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
     let sockets = bind(&env, &config).await?;
     let endpoints = endpoints::<E>(&config, &sockets);
-    let broker_epoch =
-        register(&env, &config, &cluster_id, endpoints, &data, &mut log, &mut controller).await?;
+    let identity = Identity::new(&cluster_id, &found, &data);
+    let broker_epoch = register(&env, &config, endpoints, &identity, &mut log, &mut controller).await?;
     let (metadata, commands) = Metadata::new();
     let image = Arc::new(controller.metadata().published().clone());
     // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
@@ -271,38 +273,80 @@ async fn commit<E: Env, R>(
     decide: impl FnOnce(&Controller, Offset) -> Decision<R>,
 ) -> Result<R, MetadataLogError> {
     let decision = decide(controller, log.log_end());
-    if !decision.records.is_empty() {
-        log.append(&decision.records, controller).await?;
+    // What need not be one batch must not be: a restart changes any number of partitions.
+    let most = if decision.atomic { usize::MAX } else { MAX_RECORDS_PER_REQUEST };
+    for batch in decision.records.chunks(most) {
+        log.append(batch, controller).await?;
     }
     Ok(decision.response)
 }
 
-/// Registers this broker and lets it lead. There is no heartbeat to wait for: controller and broker are one.
+/// Registers this broker and lets it lead. Controller and broker are one, and hold the directories' locks: an
+/// earlier run of the broker is dead, whatever its session would say, and there is no heartbeat to wait for.
 async fn register<E: Env>(
     env: &E,
     config: &ServerConfig,
-    cluster_id: &str,
     endpoints: Vec<Endpoint>,
-    data: &[Arc<LogDirectory>],
+    identity: &Identity,
     log: &mut MetadataLog<E>,
     controller: &mut Controller,
 ) -> Result<BrokerEpoch, StartError> {
     let instance = log.log_end().0 as u64;
     let mut rng = env.rng(Purpose { subsystem: "node", what: "incarnation-id", instance });
-    let registration = Registration {
-        cluster_id: cluster_id.to_owned(),
-        id: config.node_id,
-        incarnation: random_uuid(&mut rng),
-        endpoints,
-        features: SUPPORTED_FEATURES.iter().map(|(name, range)| ((*name).to_owned(), *range)).collect(),
-        rack: config.rack.clone(),
-        log_dirs: data.iter().map(|directory| directory.id()).collect(),
+    let feature = |(name, range): &(&str, FeatureRange)| Feature {
+        name: (*name).to_owned(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
     };
-    let id = config.node_id;
-    let epoch =
-        commit(log, controller, |controller, next| controller.register_broker(&registration, next)).await??;
-    commit(log, controller, |controller, _| controller.unfence_broker(id, epoch)).await??;
+    let registration = BrokerRegistrationRequest {
+        broker_id: config.node_id.0,
+        cluster_id: identity.cluster_id.clone(),
+        incarnation_id: random_uuid(&mut rng),
+        listeners: endpoints,
+        features: SUPPORTED_FEATURES.iter().map(feature).collect(),
+        rack: config.rack.clone(),
+        is_migrating_zk_broker: false,
+        log_dirs: identity.log_dirs.clone(),
+        previous_broker_epoch: identity.previous_epoch.0,
+    };
+    let mut heartbeats = Heartbeats::new(Duration::ZERO);
+    let now = env.clock().now();
+    let epoch = commit(log, controller, |controller, next| {
+        controller.register_broker(&registration, &heartbeats, now, next)
+    })
+    .await??;
+    commit(log, controller, |controller, next| {
+        let heartbeat = BrokerHeartbeatRequest {
+            broker_id: config.node_id.0,
+            broker_epoch: epoch.0,
+            current_metadata_offset: next.0 - 1,
+            ..BrokerHeartbeatRequest::default()
+        };
+        controller.broker_heartbeat(&heartbeat, &mut heartbeats, now, next)
+    })
+    .await??;
     Ok(epoch)
+}
+
+/// What a broker registers with besides its configuration.
+struct Identity {
+    cluster_id: String,
+    log_dirs: Vec<Uuid>,
+    /// The epoch that a clean stop left behind in all directories, else none.
+    previous_epoch: BrokerEpoch,
+}
+
+impl Identity {
+    fn new<D: Disk>(cluster_id: &str, found: &[FoundDirectory<D>], data: &[Arc<LogDirectory>]) -> Self {
+        let is_data = |it: &&FoundDirectory<D>| data.iter().any(|dir| Arc::ptr_eq(dir, &it.directory));
+        let mut epochs = found.iter().filter(is_data).map(|it| it.clean.unwrap_or(BrokerEpoch::NONE));
+        let first = epochs.next().unwrap_or(BrokerEpoch::NONE);
+        Self {
+            cluster_id: cluster_id.to_owned(),
+            log_dirs: data.iter().map(|directory| directory.id()).collect(),
+            previous_epoch: if epochs.all(|epoch| epoch == first) { first } else { BrokerEpoch::NONE },
+        }
+    }
 }
 
 /// A bound socket and the listener that it is for.

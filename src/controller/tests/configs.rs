@@ -124,6 +124,20 @@ fn every_way_not_to_alter_a_config_has_its_error() {
             "must not be greater than",
         ),
         (ClientMetrics, "m", vec![], InvalidRequest, "not supported yet"),
+        (
+            Broker,
+            "1",
+            vec![set("min.insync.replicas", "1")],
+            InvalidConfig,
+            "Broker-level min.insync.replicas",
+        ),
+        (
+            Broker,
+            "",
+            vec![operation("min.insync.replicas", 1, None)],
+            InvalidConfig,
+            "Cluster-level min.insync.replicas cannot be removed",
+        ),
     ] {
         refused(cluster.alter(kind, name, updates), code, message);
     }
@@ -138,4 +152,35 @@ fn every_way_not_to_alter_a_config_has_its_error() {
     let request = IncrementalAlterConfigsRequest { resources: vec![good("t")], validate_only: true };
     let decision = cluster.controller.incremental_alter_configs(&request);
     assert_eq!((decision.records.len(), decision.response.responses[0].error_code), (0, 0));
+}
+
+#[test]
+fn an_elr_is_forgotten_where_a_lower_minimum_lets_the_high_watermark_move() {
+    let mut cluster = Cluster::with_brokers(3);
+    let own = configured("own", &[("min.insync.replicas", Some("3"))]).configs;
+    cluster.create(vec![
+        assigned("t", &[(0, &[1, 2])]),
+        assigned("sole", &[(0, &[2])]),
+        CreatableTopic { configs: own, ..assigned("own", &[(0, &[1, 2, 3])]) },
+    ]);
+    cluster.pass(10);
+    cluster.beat(1);
+    cluster.beat(3);
+    assert_eq!(cluster.fence_stale(), ids(&[2]));
+    assert_eq!(cluster.partition("t", 0).elr, ids(&[2]));
+    assert_eq!(cluster.partition("sole", 0).elr, ids(&[2]));
+    assert_eq!(cluster.partition("own", 0).elr, ids(&[2]));
+    let before = cluster.partition("own", 0).partition_epoch;
+
+    assert_eq!(cluster.alter(ResourceType::Broker, "", vec![set("min.insync.replicas", "1")]), Ok(()));
+    assert_eq!(cluster.partition("t", 0).elr, [], "1 is enough now");
+    assert_eq!(
+        cluster.partition("sole", 0).elr,
+        ids(&[2]),
+        "without an ISR nothing moves, and 2 is all there is"
+    );
+    let own = cluster.partition("own", 0);
+    assert_eq!((&own.elr, own.partition_epoch), (&ids(&[2]), before), "its minimum is its own");
+    assert_eq!(cluster.alter(ResourceType::Topic, "own", vec![set("min.insync.replicas", "2")]), Ok(()));
+    assert_eq!(cluster.partition("own", 0).elr, []);
 }

@@ -1,22 +1,37 @@
 //! Requests in, records replayed, metadata out. Every decision is replayed twice: into the live controller,
 //! and from the first record on, encoded and decoded, into a fresh one. Both must be equal.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 
-use super::cluster::{METADATA_VERSION, Registration, SUPPORTED_FEATURES};
-use super::image::{Endpoint, FeatureRange, ResourceType};
+use super::features::{ELR_VERSION, METADATA_VERSION, SUPPORTED_FEATURES};
+use super::image::{BrokerRegistration, FeatureRange, PartitionRegistration, ResourceType};
 use super::*;
-use crate::types::{BrokerEpoch, PartitionEpoch, Uuid};
+use crate::types::{BrokerEpoch, Mono, PartitionEpoch, PartitionKey, Uuid};
+use crate::wire::messages::assign_replicas_to_dirs::*;
+use crate::wire::messages::broker_heartbeat::*;
+use crate::wire::messages::broker_registration::*;
 use crate::wire::messages::create_partitions::*;
 use crate::wire::messages::create_topics::*;
 use crate::wire::messages::delete_topics::*;
 use crate::wire::messages::incremental_alter_configs::*;
 use crate::wire::metadata::*;
 
+mod alter_partition;
+mod brokers;
+mod change;
 mod cluster;
 mod configs;
+mod elections;
+mod features;
+mod model;
+mod placement;
+mod reassignment;
 mod replay;
+mod snapshot;
 mod topics;
 
 struct Cluster {
@@ -25,6 +40,10 @@ struct Cluster {
     next: Offset,
     epoch: LeaderEpoch,
     rng: ChaCha8Rng,
+    heartbeats: Heartbeats,
+    now: Mono,
+    /// Whether the log is replayed after every decision.
+    checked: bool,
 }
 
 impl Cluster {
@@ -35,6 +54,9 @@ impl Cluster {
             next: Offset(0),
             epoch: LeaderEpoch(1),
             rng: ChaCha8Rng::seed_from_u64(7),
+            heartbeats: Heartbeats::new(Duration::from_secs(9)),
+            now: Mono::default() + Duration::from_secs(1),
+            checked: true,
         };
         cluster.lead();
         cluster
@@ -56,12 +78,88 @@ impl Cluster {
         self.next = self.next.next();
     }
 
+    /// A broker's run starts once the session of the run before is over.
     fn start_broker(&mut self, id: i32, run: u128) -> BrokerEpoch {
-        let decision = self.controller.register_broker(&registration(id, run), self.next);
-        let epoch = self.take(decision).expect("it may register");
-        let decision = self.controller.unfence_broker(BrokerId(id), epoch);
-        self.take(decision).expect("it is registered");
+        let request = registration(id, run);
+        let before = self.image().broker(BrokerId(id)).map(|broker| (broker.epoch, broker.incarnation));
+        if before.is_some_and(|(epoch, incarnation)| {
+            incarnation != Uuid(run) && self.heartbeats.is_alive(BrokerId(id), epoch, self.now)
+        }) {
+            self.pass(10);
+        }
+        let epoch = self.register(&request).expect("it may register");
+        self.beat(id);
         epoch
+    }
+
+    fn decide_registration(
+        &self,
+        request: &BrokerRegistrationRequest,
+    ) -> Decision<Result<BrokerEpoch, Refusal>> {
+        self.controller.register_broker(request, &self.heartbeats, self.now, self.next)
+    }
+
+    fn register(&mut self, request: &BrokerRegistrationRequest) -> Result<BrokerEpoch, Refusal> {
+        let decision = self.decide_registration(request);
+        self.take(decision)
+    }
+
+    fn decide_heartbeat(
+        &mut self,
+        request: &BrokerHeartbeatRequest,
+    ) -> Decision<Result<BrokerHeartbeatResponse, Refusal>> {
+        self.controller.broker_heartbeat(request, &mut self.heartbeats, self.now, self.next)
+    }
+
+    fn heartbeat(&mut self, request: &BrokerHeartbeatRequest) -> Result<BrokerHeartbeatResponse, Refusal> {
+        let decision = self.decide_heartbeat(request);
+        self.take(decision)
+    }
+
+    /// A heartbeat of a broker that is up to date.
+    fn beat(&mut self, id: i32) {
+        let request = heartbeat(id, self.broker(id).epoch, self.next.0 - 1);
+        self.heartbeat(&request).expect("it is registered");
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+    }
+
+    /// Fences all stale brokers, and says which.
+    fn fence_stale(&mut self) -> Vec<BrokerId> {
+        let mut fenced = Vec::new();
+        while let Some(id) = self.take(self.controller.fence_stale_broker(&self.heartbeats, self.now)) {
+            fenced.push(id);
+        }
+        fenced
+    }
+
+    fn broker(&self, id: i32) -> Arc<BrokerRegistration> {
+        self.image().broker(BrokerId(id)).expect("it is registered").clone()
+    }
+
+    fn partition(&self, topic: &str, index: i32) -> Arc<PartitionRegistration> {
+        self.image().topic_named(topic).expect("the topic exists").partitions[&index].clone()
+    }
+
+    fn key(&self, topic: &str, index: i32) -> PartitionKey {
+        PartitionKey { topic_id: self.image().topic_named(topic).expect("the topic exists").id, index }
+    }
+
+    /// A broker says in which directory a replica of it lies.
+    fn assign_dir(&mut self, id: i32, topic: &str, partition_index: i32, dir: Uuid) -> ErrorCode {
+        let topic_id = self.key(topic, partition_index).topic_id;
+        let topics = vec![TopicData { topic_id, partitions: vec![PartitionData { partition_index }] }];
+        let request = AssignReplicasToDirsRequest {
+            broker_id: id,
+            broker_epoch: self.broker(id).epoch.0,
+            directories: vec![DirectoryData { id: dir, topics }],
+        };
+        let response = self.take(self.controller.assign_replicas_to_dirs(&request));
+        assert_eq!(response.error_code, 0);
+        let code = response.directories[0].topics[0].partitions[0].error_code;
+        ErrorCode::from_code(code).expect("a code of Kafka's")
     }
 
     fn append(&mut self, record: MetadataRecord) {
@@ -76,6 +174,13 @@ impl Cluster {
         for record in decision.records {
             self.append(record);
         }
+        if self.checked {
+            self.check_replay();
+        }
+        decision.response
+    }
+
+    fn check_replay(&self) {
         let mut rebuilt = Metadata::empty();
         rebuilt.skip(Offset(0), self.epoch);
         for (offset, epoch, record) in &self.log {
@@ -84,7 +189,6 @@ impl Cluster {
             rebuilt.replay(*offset, *epoch, &record).expect("and applied");
         }
         assert_eq!(&rebuilt, self.controller.metadata());
-        decision.response
     }
 
     fn image(&self) -> &Image {
@@ -142,22 +246,42 @@ fn settings() -> Settings {
     }
 }
 
-fn registration(id: i32, run: u128) -> Registration {
+fn registration(id: i32, run: u128) -> BrokerRegistrationRequest {
     let dir = |nth: u128| Uuid(u128::try_from(id).expect("positive") * 1000 + nth);
-    Registration {
+    let feature = |(name, range): &(&str, FeatureRange)| Feature {
+        name: (*name).to_owned(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
+    };
+    BrokerRegistrationRequest {
+        broker_id: id,
         cluster_id: "cluster".to_owned(),
-        id: BrokerId(id),
-        incarnation: Uuid(run),
-        endpoints: vec![Endpoint {
+        incarnation_id: Uuid(run),
+        listeners: vec![Listener {
             name: "PLAINTEXT".to_owned(),
             host: "localhost".to_owned(),
             port: 9092,
             security_protocol: 0,
         }],
-        features: SUPPORTED_FEATURES.iter().map(|&(name, range)| (name.to_owned(), range)).collect(),
+        features: SUPPORTED_FEATURES.iter().map(feature).collect(),
         rack: Some("r".to_owned()),
+        is_migrating_zk_broker: false,
         log_dirs: vec![dir(0), dir(1)],
+        previous_broker_epoch: -1,
     }
+}
+
+fn heartbeat(id: i32, epoch: BrokerEpoch, applied: i64) -> BrokerHeartbeatRequest {
+    BrokerHeartbeatRequest {
+        broker_id: id,
+        broker_epoch: epoch.0,
+        current_metadata_offset: applied,
+        ..BrokerHeartbeatRequest::default()
+    }
+}
+
+fn ids(ids: &[i32]) -> Vec<BrokerId> {
+    ids.iter().copied().map(BrokerId).collect()
 }
 
 fn topic(name: &str, partitions: i32, replicas: i16) -> CreatableTopic {

@@ -84,7 +84,7 @@ fn a_record_that_cannot_be_applied_is_an_error_and_changes_nothing() {
         (EndTransactionRecord::default().into(), "no transaction is open"),
         (AbortTransactionRecord::default().into(), "no transaction is open"),
         (ClientQuotaRecord::default().into(), "does not support it"),
-        (ClearElrRecord::default().into(), "does not support it"),
+        (ClearElrRecord { topic_name: "none".to_owned() }.into(), "no topic named none"),
     ];
     let before = cluster.controller.clone();
     for (record, message) in faulty {
@@ -224,4 +224,28 @@ fn a_published_image_does_not_change() {
     assert_eq!(published.topic_named("t").map(|topic| topic.configs.len()), Some(0));
     assert!(published.offset() < cluster.image().offset());
     assert_eq!(published.epoch(), LeaderEpoch(1));
+}
+
+#[test]
+fn elrs_are_cleared_for_one_topic_or_for_all() {
+    let mut cluster = Cluster::with_brokers(2);
+    cluster.create(vec![
+        assigned("t", &[(0, &[1, 2])]),
+        assigned("u", &[(0, &[1, 2])]),
+        assigned("v", &[(0, &[2])]),
+    ]);
+    cluster.pass(10);
+    cluster.beat(2);
+    cluster.fence_stale();
+    let elrs = |cluster: &Cluster| {
+        [("t", 0), ("u", 0)].map(|(topic, index)| cluster.partition(topic, index).elr.clone())
+    };
+    assert_eq!(elrs(&cluster), [ids(&[1]), ids(&[1])]);
+    cluster.append(ClearElrRecord { topic_name: "t".to_owned() }.into());
+    assert_eq!(elrs(&cluster), [ids(&[]), ids(&[1])]);
+    let untouched = cluster.partition("v", 0);
+    cluster.append(ClearElrRecord::default().into());
+    assert_eq!(elrs(&cluster), [ids(&[]), ids(&[])]);
+    assert_eq!(cluster.partition("v", 0), untouched, "what has none does not change");
+    assert_eq!(cluster.partition("u", 0).partition_epoch.0, 2);
 }
