@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 
 use crate::env::{Disk, DiskError, DiskErrorKind};
 use crate::log::checkpoint::{
-    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, MetaProperties,
-    RECOVERY_POINT_CHECKPOINT,
+    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, RECOVERY_POINT_CHECKPOINT,
 };
 use crate::log::directory::TopicPartition;
 use crate::types::{BrokerEpoch, BrokerId, Offset, Uuid};
+use crate::wire::snapshot::SnapshotError;
 
 /// A log directory in use.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub enum DirectoryError {
     )]
     NotFormatted(PathBuf),
     /// It belongs to someone else.
-    #[error("log directory {} belongs to {what} {found}, not {expected}", path.display())]
+    #[error("log directory {} belongs to {what} {found}, not {expected}: {}", path.display(), way_out(what))]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -97,6 +97,22 @@ pub enum DirectoryError {
         /// What was expected.
         expected: String,
     },
+    /// What formatting wrote down is damaged.
+    #[error("{} is damaged: {error}; bring it back, or empty the directory and format it again", path.display())]
+    Bootstrap {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SnapshotError,
+    },
+}
+
+fn way_out(what: &str) -> &'static str {
+    if what == "node" {
+        "correct node.id, or name another directory in log.dirs"
+    } else {
+        "all directories of a node are of one cluster; name another in log.dirs, or that cluster's id"
+    }
 }
 
 /// A log directory as it was found.
@@ -179,36 +195,4 @@ pub(super) fn check_cluster<D: Disk>(found: &[FoundDirectory<D>]) -> Result<Stri
         }
     }
     Ok(expected)
-}
-
-/// Whether a directory has been formatted.
-///
-/// # Errors
-///
-/// [`DirectoryError`], also for a `meta.properties` that cannot be read.
-pub async fn is_formatted<D: Disk>(disk: &D, path: &Path) -> Result<bool, DirectoryError> {
-    Ok(checkpoint::read_meta_properties(disk, path).await?.is_some())
-}
-
-/// Formats a directory: from now on it belongs to this node of this cluster. The files of an earlier format
-/// are not touched: whoever calls this has looked.
-///
-/// # Errors
-///
-/// [`DirectoryError`].
-pub async fn format<D: Disk>(
-    disk: &D,
-    path: &Path,
-    cluster_id: &str,
-    node_id: BrokerId,
-    directory_id: Uuid,
-) -> Result<(), DirectoryError> {
-    disk.create_dir_all(path).await?;
-    let meta =
-        MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
-    checkpoint::write_meta_properties(disk, path, &meta).await?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        disk.sync_dir(parent).await?;
-    }
-    Ok(())
 }

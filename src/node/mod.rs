@@ -22,11 +22,16 @@ pub mod replica;
 mod replicas;
 pub mod service;
 mod start;
+mod storage;
 
 pub use controller_task::ControllerFailure;
 pub use metadata_log::MetadataLogError;
 pub use replicas::OpenReplicaError;
-pub use start::{StartError, format, is_formatted, start};
+pub use start::{StartError, start};
+pub use storage::{
+    DirectoryPurpose, FormatError, FormatPlan, FormattedDirectory, InitialVoters, bootstrap_records, format,
+    format_by, is_formatted,
+};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! From directories to a node that serves.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -83,39 +83,6 @@ pub enum StartError {
     Refused(#[from] Refusal),
 }
 
-/// Formats all directories of a configuration for one cluster, as the first and only node of it.
-///
-/// # Errors
-///
-/// [`DirectoryError`]. Directories that are formatted already are not touched: whoever calls this has looked.
-pub async fn format<E: Env>(env: &E, config: &ServerConfig, cluster_id: &str) -> Result<(), DirectoryError> {
-    let mut rng = env.rng(Purpose { subsystem: "node", what: "directory-id", instance: 0 });
-    for path in paths(config) {
-        let id = random_uuid(&mut rng);
-        directories::format(env.disk(), &path, cluster_id, config.node_id, id).await?;
-    }
-    Ok(())
-}
-
-/// Whether all directories of a configuration are formatted.
-///
-/// # Errors
-///
-/// [`DirectoryError`], also if some are and some are not.
-pub async fn is_formatted<E: Env>(env: &E, config: &ServerConfig) -> Result<bool, DirectoryError> {
-    let mut missing = Vec::new();
-    let paths = paths(config);
-    for path in &paths {
-        if !directories::is_formatted(env.disk(), path).await? {
-            missing.push(path.clone());
-        }
-    }
-    if !missing.is_empty() && missing.len() < paths.len() {
-        return Err(DirectoryError::NotFormatted(missing.swap_remove(0)));
-    }
-    Ok(missing.is_empty())
-}
-
 /// Starts a node: opens its directories, leads the metadata log, recovers its replicas, registers as a broker
 /// and serves.
 ///
@@ -126,7 +93,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let config = Arc::new(config);
     let (failed_directories, directory_failures) = mpsc::unbounded_channel();
     let mut found: Vec<FoundDirectory<E::Disk>> = Vec::new();
-    for path in paths(&config) {
+    for path in config.directories() {
         found.push(directories::open(env.disk(), &path, config.node_id, failed_directories.clone()).await?);
     }
     let cluster_id = directories::check_cluster(&found)?;
@@ -214,15 +181,6 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         locks: found.into_iter().map(|found| found.lock).collect(),
         env,
     })
-}
-
-/// All directories of a node: those of its partitions, and that of the metadata log.
-fn paths(config: &ServerConfig) -> Vec<PathBuf> {
-    let mut paths = config.log_dirs.clone();
-    if !paths.contains(&config.metadata_log_dir) {
-        paths.push(config.metadata_log_dir.clone());
-    }
-    paths
 }
 
 fn metadata_directory<D: crate::env::Disk>(
@@ -481,6 +439,6 @@ async fn supervise_controller<E: Env>(task: ControllerTask<E>, failed: mpsc::Sen
     }
 }
 
-fn random_uuid(rng: &mut Rng) -> Uuid {
+pub(super) fn random_uuid(rng: &mut Rng) -> Uuid {
     Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
 }

@@ -17,15 +17,15 @@
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use rand_core::Rng as _;
 use thiserror::Error;
 
 use super::directories::DirectoryError;
 use super::replicas::METADATA_DIRECTORY;
+use super::start::random_uuid;
 use crate::config::listeners::{HostPort, InitialVoter};
 use crate::config::server::ServerConfig;
 use crate::controller::features::{ELR_LEVEL, ELR_VERSION, METADATA_LEVEL, METADATA_VERSION};
-use crate::env::{Clock, Disk, DiskError, DiskErrorKind, Env, Purpose, Rng};
+use crate::env::{Clock, Disk, DiskError, DiskErrorKind, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError, MetaProperties, replace_file};
 use crate::log::directory::DirectoryName;
 use crate::types::{LeaderEpoch, Uuid, WallMs};
@@ -159,7 +159,10 @@ impl FormatPlan {
         Self {
             cluster_id: cluster_id.to_owned(),
             voters: InitialVoters::Unsaid,
-            features: vec![(METADATA_VERSION.to_owned(), METADATA_LEVEL), (ELR_VERSION.to_owned(), ELR_LEVEL)],
+            features: vec![
+                (METADATA_VERSION.to_owned(), METADATA_LEVEL),
+                (ELR_VERSION.to_owned(), ELR_LEVEL),
+            ],
             ignore_formatted: false,
         }
     }
@@ -267,7 +270,8 @@ fn check(found: &[Found], config: &ServerConfig, plan: &FormatPlan) -> Result<()
             return foreign("node", meta.node_id.to_string(), config.node_id.to_string());
         }
         let earlier = &formatted[..index];
-        if let Some((other, _)) = earlier.iter().find(|(_, it)| it.directory_id == meta.directory_id) {
+        let same = |it: &MetaProperties| it.directory_id.is_some() && it.directory_id == meta.directory_id;
+        if let Some((other, _)) = earlier.iter().find(|(_, it)| same(it)) {
             return Err(FormatError::Copied(other.to_path_buf(), path.to_path_buf()));
         }
         if let (Some(named), Some(found)) = (own_directory(config, plan), meta.directory_id)
@@ -278,9 +282,7 @@ fn check(found: &[Found], config: &ServerConfig, plan: &FormatPlan) -> Result<()
         }
     }
     match formatted.first() {
-        Some((path, _)) if !plan.ignore_formatted => {
-            Err(FormatError::AlreadyFormatted(path.to_path_buf()))
-        }
+        Some((path, _)) if !plan.ignore_formatted => Err(FormatError::AlreadyFormatted(path.to_path_buf())),
         _ => Ok(()),
     }
 }
@@ -436,10 +438,6 @@ async fn create_durably<D: Disk>(disk: &D, path: &Path) -> Result<(), DiskError>
         }
     }
     Ok(())
-}
-
-fn random_uuid(rng: &mut Rng) -> Uuid {
-    Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
 }
 
 impl std::fmt::Display for DirectoryPurpose {

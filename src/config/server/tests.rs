@@ -206,10 +206,13 @@ const CONTROLLER: &[(&str, &str)] = &[
     ("log.dirs", "/data"),
 ];
 
+/// The pairs over the base, each over those before it; `-` takes a key away.
 fn with(base: &[(&str, &str)], pairs: &[(&str, &str)]) -> Texts {
-    let all = base.iter().chain(pairs).filter(|(_, value)| *value != "-");
-    let mut texts: Texts = all.map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
-    texts.retain(|name, _| !pairs.contains(&(name.as_str(), "-")));
+    let mut texts = Texts::new();
+    for &(key, value) in base.iter().chain(pairs) {
+        texts.insert(key.to_owned(), value.to_owned());
+    }
+    texts.retain(|_, value| value != "-");
     texts
 }
 
