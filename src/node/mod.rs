@@ -33,8 +33,8 @@ pub use raft::MetadataLogError;
 pub use replicas::OpenReplicaError;
 pub use start::{StartError, start};
 pub use storage::{
-    DirectoryPurpose, FormatError, FormatPlan, FormattedDirectory, InitialVoters, bootstrap_records, format,
-    format_by, is_formatted,
+    DirectoryPurpose, FormatError, FormatPlan, FormattedDirectory, InitialVoters, bootstrap_records,
+    cluster_id, format, format_by, is_formatted,
 };
 
 use std::net::SocketAddr;

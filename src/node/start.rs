@@ -45,7 +45,9 @@ use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
 use crate::wire::control::Endpoint;
-use crate::wire::messages::broker_registration::{BrokerRegistrationRequest, Feature};
+use crate::wire::messages::broker_registration::{
+    BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
+};
 
 /// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
 const FLUSHERS: usize = 4;
@@ -100,8 +102,10 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let endpoints = controller_endpoints(&config, &sockets.controllers);
     let task = open_quorum(&env, &config, &directories, endpoints, (raft.clone(), inbox), publishing.clone())
         .await?;
-    // The log says how far the node has come, the clock that time has passed since.
-    let run = task.run_number() ^ env.clock().now().0.rotate_left(20);
+    // The log says how far the node has come, the clock that time has passed since; several nodes can share a
+    // process, and its randomness.
+    let own = u64::from(config.node_id.0.unsigned_abs()).rotate_left(48);
+    let run = task.run_number() ^ env.clock().now().0.rotate_left(20) ^ own;
     let metadata = Metadata::new(raft.clone());
     let registered = Registered::default();
     let (housekeeping, chores) = Housekeeping::new();
@@ -195,6 +199,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         registered: registered.clone(),
         opened: Some(replicas_open),
     });
+    let endpoints = broker_endpoints(&config, &sockets.clients);
     let lifecycle = Lifecycle {
         env: env.clone(),
         channel: ControllerChannel::new(
@@ -203,7 +208,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
             "heartbeat",
             config.node_id.0,
         ),
-        registration: registration(&env, &config, &directories, &sockets.clients, run).await?,
+        registration: registration(&env, &config, &directories, endpoints, run).await?,
         registered,
         metadata,
         directories: directories.data.clone(),
@@ -395,7 +400,7 @@ async fn registration<E: Env>(
     env: &E,
     config: &ServerConfig,
     directories: &Directories<E>,
-    sockets: &[super::sockets::Socket<E>],
+    listeners: Vec<BrokerEndpoint>,
     run: u64,
 ) -> Result<BrokerRegistrationRequest, DiskError> {
     let previous = broker_run::previous_epoch(env, &directories.found, &directories.data).await?;
@@ -409,7 +414,7 @@ async fn registration<E: Env>(
         broker_id: config.node_id.0,
         cluster_id: directories.cluster_id.clone(),
         incarnation_id: random_uuid(&mut rng),
-        listeners: broker_endpoints(config, sockets),
+        listeners,
         features: SUPPORTED_FEATURES.iter().map(feature).collect(),
         rack: config.rack.clone(),
         is_migrating_zk_broker: false,

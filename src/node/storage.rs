@@ -196,7 +196,11 @@ pub async fn format_by<E: Env>(
     for (path, _) in found.iter().filter(|(_, meta)| meta.is_none()) {
         check_empty(env.disk(), path).await?;
     }
-    let mut rng = env.rng(Purpose { subsystem: "node", what: "directory-id", instance: 0 });
+    let mut rng = env.rng(Purpose {
+        subsystem: "node",
+        what: "directory-id",
+        instance: u64::from(config.node_id.0.unsigned_abs()),
+    });
     let mut formatted = Vec::new();
     for (path, meta) in found {
         let purpose = match meta {
@@ -225,6 +229,16 @@ pub async fn is_formatted<E: Env>(env: &E, config: &ServerConfig) -> Result<bool
         return Err(DirectoryError::NotFormatted(missing.swap_remove(0)));
     }
     Ok(missing.is_empty())
+}
+
+/// The cluster that the directories of a configuration were formatted for, if they were.
+///
+/// # Errors
+///
+/// [`DirectoryError`]
+pub async fn cluster_id<E: Env>(env: &E, config: &ServerConfig) -> Result<Option<String>, DirectoryError> {
+    let meta = checkpoint::read_meta_properties(env.disk(), &config.metadata_log_dir).await?;
+    Ok(meta.map(|meta| meta.cluster_id))
 }
 
 /// The records that a new metadata log begins with, as formatting wrote them down; `None` for a directory that

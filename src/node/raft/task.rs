@@ -109,7 +109,9 @@ impl<E: Env> RaftTask<E> {
         let OpenedLog { log, view, voters, metadata, election } = opened;
         let now = env.clock().now();
         let (endpoints, own_address) = (identity.endpoints.clone(), identity.address());
-        let instance = election.map_or(0, |election| u64::from(election.epoch.0.unsigned_abs()));
+        let epoch = election.map_or(0, |election| u64::from(election.epoch.0.unsigned_abs()));
+        // Several nodes can share a process, and its randomness.
+        let instance = epoch | u64::from(identity.key.id.0.unsigned_abs()) << 32;
         let start = Start {
             identity,
             config,
