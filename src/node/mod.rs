@@ -177,7 +177,7 @@ impl<E: Env> Node<E> {
     /// recovers at the next start.
     pub async fn shutdown(mut self) -> Result<(), NodeFailure> {
         let leaves = self.lifecycle.is_some() && self.controlled_shutdown;
-        if leaves && !self.leaving.leave(&self.env, HAND_OVER).await {
+        if leaves && !self.leaving.leave(&self.env, self.raft.leadership(), HAND_OVER).await {
             tracing::warn!("the controller has not moved away what this broker leads: it stops all the same");
         }
         drop(self.lifecycle);
