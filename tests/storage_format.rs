@@ -33,9 +33,9 @@ const ID_2: &str = "07R5amHmR32VDA6jHkGbTA";
 const SNAPSHOT: &str = "/meta/__cluster_metadata-0/00000000000000000000-0000000000.checkpoint";
 
 /// A node with two directories, the second one for the metadata log.
-const FILE: &str = "process.roles=broker,controller\nnode.id=1\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\n\
-    controller.listener.names=CONTROLLER\ncontroller.quorum.bootstrap.servers=h1:9093\n\
-    log.dirs=/data/a\nmetadata.log.dir=/meta\n";
+const FILE: &str = "process.roles=broker,controller\nnode.id=1\n\
+    listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n\
+    controller.quorum.bootstrap.servers=h1:9093\nlog.dirs=/data/a\nmetadata.log.dir=/meta\n";
 
 /// Runs a test in a world of its own.
 fn run<F: Future<Output = ()> + Send + 'static>(seed: u64, test: impl FnOnce(World) -> F + Send) {
@@ -258,7 +258,7 @@ fn a_refusal_leaves_the_disk_as_it_was() {
             "/meta is not formatted, yet it holds __cluster_metadata-0/00000000000000000000.log",
         ),
         ("/data/a/meta.properties", "/data/a/meta.properties"),
-        ("/meta", "/meta"),
+        ("/meta", "log directory /meta is a file"),
     ] {
         run(1, async move |world| {
             let env = world.env(NODE);
@@ -289,6 +289,13 @@ fn what_is_formatted_can_be_left_alone() {
         let lines = command(&env, "", "-s -g").await.unwrap();
         assert_eq!(lines, ["the directories are formatted already"]);
         assert!(everything(&env).await == before);
+    });
+    run(1, async |world| {
+        let env = world.env(NODE);
+        mark(&env, "/meta", CLUSTER, 1, ID_2).await;
+        let lines = command(&env, "", "-s -g").await.unwrap();
+        assert!(lines[0].starts_with("formatted /data/a as data directory"), "{lines:?}");
+        assert_eq!(lines[1..], ["/meta is formatted already"], "how the quorum began, is not for it to say");
     });
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use super::broker::{load, parse, random_id};
 use crate::env::Env;
-use crate::node::{self, InitialVoters};
+use crate::node::{self, DirectoryPurpose, InitialVoters};
 
 /// What to do with log directories.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -78,7 +78,7 @@ pub async fn format<E: Env>(env: &E, args: &FormatArgs) -> Result<Vec<String>, S
         return Ok(vec!["the directories are formatted already".to_owned()]);
     }
     let mut lines = Vec::new();
-    for directory in formatted {
+    for directory in &formatted {
         let path = directory.path.display();
         lines.push(match directory.purpose {
             None => format!("{path} is formatted already"),
@@ -87,7 +87,10 @@ pub async fn format<E: Env>(env: &E, args: &FormatArgs) -> Result<Vec<String>, S
             }
         });
     }
-    if let InitialVoters::Standalone(address) = &plan.voters {
+    let begins = formatted.iter().any(|it| it.purpose == Some(DirectoryPurpose::DynamicMetadataVoter));
+    if let InitialVoters::Standalone(address) = &plan.voters
+        && begins
+    {
         lines.push(format!("node {} begins the quorum, at {address}", config.node_id));
     }
     Ok(lines)

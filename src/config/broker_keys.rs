@@ -196,7 +196,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "controller.quorum.append.linger.ms" Int Some("25"), AtLeast(0), ReadOnly, None,
         "A metadata append is synced at once; concurrent ones share a sync.";
     "controller.quorum.auto.join.enable" Boolean Some("false"), Any, ReadOnly, Later,
-        "A controller does not become a voter by itself yet: kafka-metadata-quorum add-controller makes it one.";
+        "A controller is made a voter with kafka-metadata-quorum add-controller, not by itself yet.";
     "controller.quorum.bootstrap.servers" List Some(""), ListOf(&[]), ReadOnly, InForce,
         "Where to find the quorum: host:port, ...";
     "controller.quorum.election.backoff.max.ms" Int Some("1000"), AtLeast(0), ReadOnly, InForce,
@@ -441,7 +441,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "replica.lag.time.max.ms" Long Some("30000"), Any, ReadOnly, InForce,
         "After how long without having caught up a follower leaves the ISR.";
     "replica.selector.class" String None, Any, ReadOnly, InForce,
-        "org.apache.kafka.common.replica.RackAwareReplicaSelector: consumers read from a replica in their rack.";
+        "Kafka's RackAwareReplicaSelector has consumers read from a replica in their rack.";
     "replica.socket.receive.buffer.bytes" Int Some("65536"), Any, ReadOnly, None,
         "The system sizes its buffers.";
     "replica.socket.timeout.ms" Int Some("30000"), Any, ReadOnly, InForce,

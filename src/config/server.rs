@@ -38,8 +38,8 @@ pub struct ServerConfig {
     pub controller_listeners: Vec<Listener>,
     /// The names of the controllers' listeners, here and on other nodes; at least one.
     pub controller_listener_names: Vec<String>,
-    /// What others are told, by listener name, where that is not what they dialled. Each is one of `listeners` or
-    /// `controller_listeners`.
+    /// What others are told, by listener name, where that is not what they dialled: each is one of `listeners`
+    /// or `controller_listeners`.
     pub advertised_listeners: Vec<Listener>,
     /// The name of the listener that brokers use among themselves.
     pub inter_broker_listener: String,

@@ -98,7 +98,7 @@ pub enum DirectoryError {
         expected: String,
     },
     /// What formatting wrote down is damaged.
-    #[error("{} is damaged: {error}; bring it back, or empty the directory and format it again", path.display())]
+    #[error("{} is damaged: {error}; bring it back, or empty the directory and format anew", path.display())]
     Bootstrap {
         /// The file.
         path: PathBuf,

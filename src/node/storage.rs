@@ -1,12 +1,12 @@
 //! Formatting: directories become those of one node of one cluster.
 //!
-//! | file | in | what it says |
-//! |---|---|---|
-//! | `bootstrap.checkpoint` | every directory | the feature levels that a new metadata log begins with |
-//! | `00000000000000000000-0000000000.checkpoint` | `__cluster_metadata-0` | the voters that a dynamic quorum begins with (KIP-853) |
-//! | `meta.properties` | every directory | the cluster, the node, and the directory's own id |
+//! | file | what it says |
+//! |---|---|
+//! | `bootstrap.checkpoint` | the feature levels that a new metadata log begins with |
+//! | `00000000000000000000-0000000000.checkpoint` | the voters that a dynamic quorum begins with (KIP-853) |
+//! | `meta.properties` | the cluster, the node, and the directory's own id |
 //!
-//! The first two have the format of a [snapshot](crate::wire::snapshot). All are Kafka's.
+//! The second one lies in `__cluster_metadata-0`, the others in every directory. The first two have the format of a [snapshot](crate::wire::snapshot). All are Kafka's.
 //!
 //! # Faults
 //!
@@ -25,7 +25,7 @@ use super::start::random_uuid;
 use crate::config::listeners::{HostPort, InitialVoter};
 use crate::config::server::ServerConfig;
 use crate::controller::features::{ELR_LEVEL, ELR_VERSION, METADATA_LEVEL, METADATA_VERSION};
-use crate::env::{Clock, Disk, DiskError, DiskErrorKind, Env, Purpose};
+use crate::env::{Clock, Disk, DiskError, DiskErrorKind, Env, OpenMode, Purpose};
 use crate::log::checkpoint::{self, CheckpointError, MetaProperties, replace_file};
 use crate::log::directory::DirectoryName;
 use crate::types::{LeaderEpoch, Uuid, WallMs};
@@ -98,6 +98,9 @@ pub enum FormatError {
     /// A directory cannot be used, or is not this node's.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
+    /// A directory is none.
+    #[error("log directory {} is a file: name a directory in log.dirs", .0.display())]
+    File(PathBuf),
     /// A directory is formatted.
     #[error(
         "log directory {} is formatted already; --ignore-formatted leaves it as it is and formats the others",
@@ -118,14 +121,14 @@ pub enum FormatError {
     },
     /// Two directories have one id.
     #[error(
-        "log directories {} and {} have the same directory.id: one is a copy of the other; remove it from log.dirs",
+        "log directories {} and {} have the same directory.id: one is a copy; remove it from log.dirs",
         .0.display(), .1.display()
     )]
     Copied(PathBuf, PathBuf),
     /// The metadata directory is formatted, and not as the voters say.
     #[error(
-        "log directory {} is formatted with the directory id {found}, not {named} as --initial-controllers says \
-         of this node: name {found} there, on every node",
+        "log directory {} is formatted with the directory id {found}, not {named} as --initial-controllers \
+         says of this node: name {found} there, on every node",
         path.display()
     )]
     OtherVoter {
@@ -189,6 +192,10 @@ pub async fn format_by<E: Env>(
 ) -> Result<Vec<FormattedDirectory>, FormatError> {
     let mut found = Vec::new();
     for path in config.directories() {
+        // Systems differ in what they say of a file in the place of a directory.
+        if env.disk().open(&path, OpenMode::Existing).await.is_ok() {
+            return Err(FormatError::File(path));
+        }
         let meta = checkpoint::read_meta_properties(env.disk(), &path).await?;
         found.push((path, meta));
     }
@@ -301,8 +308,8 @@ fn check(found: &[Found], config: &ServerConfig, plan: &FormatPlan) -> Result<()
     }
 }
 
-/// That a directory that is to be formatted, if there is one, holds no data: they would pass for this cluster's.
-/// What an attempt to format it has left does not count.
+/// That a directory that is to be formatted, if there is one, holds no data: they would pass for this
+/// cluster's. What an attempt to format it has left does not count.
 async fn check_empty<D: Disk>(disk: &D, path: &Path) -> Result<(), FormatError> {
     for entry in list(disk, path).await? {
         let found = match DirectoryName::parse(&entry).map(|_| entry.strip_prefix(METADATA_DIRECTORY)) {

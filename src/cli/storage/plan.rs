@@ -3,7 +3,7 @@
 use super::FormatArgs;
 use crate::config::listeners::{HostPort, InitialVoter, Listener, parse_initial_voter};
 use crate::config::server::ServerConfig;
-use crate::controller::features::{METADATA_LEVEL, METADATA_VERSION, SUPPORTED_FEATURES};
+use crate::controller::features::{METADATA_VERSION, SUPPORTED_FEATURES};
 use crate::node::{FormatPlan, InitialVoters};
 use crate::types::Uuid;
 
@@ -12,13 +12,13 @@ const KRAFT_VERSION: &str = "kraft.version";
 /// Its highest level: voters can change.
 const KRAFT_LEVEL_MAX: i16 = 1;
 
-/// The release with [`METADATA_LEVEL`], as Kafka's tools name it.
+/// The release whose metadata.version is the only one that is supported, as Kafka's tools name it.
 const RELEASES: &[&str] = &["4.3", "4.3-IV0"];
 
 /// What to format, or why not, and the way out.
 pub(super) fn plan(args: &FormatArgs, config: &ServerConfig) -> Result<FormatPlan, String> {
     let id = &args.cluster_id;
-    if !Uuid::parse(id).is_some_and(|id| !id.is_reserved()) {
+    if Uuid::parse(id).is_none_or(Uuid::is_reserved) {
         return Err(format!(
             "{id:?} is no cluster id: it needs 22 characters of URL-safe base 64, as \
              `ottla storage random-uuid` prints them"
@@ -166,12 +166,12 @@ fn check_kraft_version(level: i16, config: &ServerConfig) -> Result<(), String> 
     let is_static = !config.voters.is_empty();
     match level {
         0 if !is_static => Err(format!(
-            "--feature {KRAFT_VERSION}=0 asks for static voters, and controller.quorum.voters is not set: set it, \
-             or leave the option out"
+            "--feature {KRAFT_VERSION}=0 asks for static voters, and controller.quorum.voters is not set: set \
+             it, or leave the option out"
         )),
         1..=KRAFT_LEVEL_MAX if is_static => Err(format!(
-            "--feature {KRAFT_VERSION}={level} asks for voters that can change, and controller.quorum.voters makes \
-             them static: set controller.quorum.bootstrap.servers instead, or leave the option out"
+            "--feature {KRAFT_VERSION}={level} asks for voters that can change, and controller.quorum.voters \
+             makes them static: set controller.quorum.bootstrap.servers instead, or leave the option out"
         )),
         0..=KRAFT_LEVEL_MAX => Ok(()),
         _ => Err(format!("--feature {KRAFT_VERSION}={level}: this version supports 0 to {KRAFT_LEVEL_MAX}")),
@@ -191,18 +191,14 @@ fn set_feature(plan: &mut FormatPlan, name: &str, level: i16) -> Result<(), Stri
         ));
     };
     if !(range.min..=range.max).contains(&level) {
-        let release = if name == METADATA_VERSION {
-            format!(" ({METADATA_LEVEL} is {})", RELEASES[1])
-        } else {
-            String::new()
+        let levels = match (range.min, range.max) {
+            (only, max) if only == max => format!("only {only}"),
+            (min, max) => format!("{min} to {max}"),
         };
-        return Err(format!(
-            "--feature {name}={level}: this version supports {} to {}{release}",
-            range.min, range.max
-        ));
+        return Err(format!("--feature {name}={level}: this version supports {levels}"));
     }
-    plan.features.retain(|(known, _)| known != name);
-    plan.features.push((name.to_owned(), level));
+    let set = plan.features.iter_mut().find(|(known, _)| known == name);
+    set.expect("a plan begins with all features that are supported").1 = level;
     Ok(())
 }
 
@@ -278,7 +274,15 @@ mod tests {
         let pairs = |elr| {
             vec![("metadata.version".to_owned(), 30), ("eligible.leader.replicas.version".to_owned(), elr)]
         };
-        for options in ["", "-r 4.3", "-r 4.3-IV0", "-r 4.3.1", "-f kraft.version=0", "-f group.version=0"] {
+        for options in [
+            "",
+            "-r 4.3",
+            "-r 4.3-IV0",
+            "-r 4.3.1",
+            "-f metadata.version=30",
+            "-f kraft.version=0",
+            "-f group.version=0",
+        ] {
             assert_eq!(features(options), pairs(1), "{options}");
         }
         assert_eq!(features("-f eligible.leader.replicas.version=0"), pairs(0));
@@ -290,7 +294,7 @@ mod tests {
         let mut shown = Vec::new();
         let mut refuse = |config: &ServerConfig, options: &str| {
             let error = planned(config, options).expect_err(options);
-            shown.push(format!("{options}\n    {}", error.lines().next().expect("it has a line")));
+            shown.push(format!("format {options}\n    {}", error.lines().next().expect("it has a line")));
         };
         let (dynamic, fixed, broker) = (dynamic(), fixed(), broker());
         for options in ["", "-s -N", "-s -I x", "-N -I x", "-I 1@h1:9093", "-I ,"] {

@@ -266,8 +266,8 @@ impl Addresses {
     }
 }
 
-/// Whether an address certainly leads to none of a node's controller listeners: the host is the same, the port is
-/// another. With other hosts one cannot tell: names, proxies and containers translate addresses.
+/// Whether an address certainly leads to none of a node's controller listeners: the host is the same, the port
+/// is another. With other hosts one cannot tell: names, proxies and containers translate addresses.
 pub(super) fn certainly_not_at(listeners: &[Listener], advertised: &[Listener], address: &HostPort) -> bool {
     let translated = advertised.iter().any(|it| listeners.iter().any(|listener| listener.name == it.name));
     let elsewhere = |listener: &Listener| {
@@ -306,7 +306,7 @@ fn check_listeners(listeners: &[Listener], problems: &mut Vec<String>) {
 
 fn needs_security(name: &str) -> String {
     format!(
-        "listener {name} asks for TLS or SASL, which this version does not have: map it to PLAINTEXT and keep it \
-         on a trusted network"
+        "listener {name} asks for TLS or SASL, which this version does not have: map it to PLAINTEXT and keep \
+         it on a trusted network"
     )
 }

@@ -47,9 +47,7 @@ pub enum DevPortsError {
     )]
     Zero,
     /// The last port is none.
-    #[error(
-        "--port {first} with --brokers {brokers} needs ports up to {last}, beyond the last one: begin at {most} or below"
-    )]
+    #[error("--port {first} with --brokers {brokers} needs ports up to {last}: begin at {most} or below")]
     Beyond {
         /// The first port.
         first: u16,
@@ -199,7 +197,7 @@ mod tests {
         assert!(refused(0, 3).starts_with("--port 0 is for one broker"));
         assert_eq!(
             refused(64_534, 3),
-            "--port 64534 with --brokers 3 needs ports up to 65536, beyond the last one: begin at 64533 or below"
+            "--port 64534 with --brokers 3 needs ports up to 65536: begin at 64533 or below"
         );
         assert!(DevPorts::from(64_533, 3).is_ok());
     }

@@ -116,8 +116,8 @@ impl LifecycleSettings {
 
 /// Which elections the controller calls by itself.
 ///
-/// Every partition whose preferred leader could lead and does not counts: `leader.imbalance.per.broker.percentage`
-/// is none of Kafka's configs any more.
+/// Every partition counts whose preferred leader could lead and does not:
+/// `leader.imbalance.per.broker.percentage` is none of Kafka's configs any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ElectionSettings {
     /// How often it gives partitions back to their preferred leaders; `None`: never.
