@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use crate::engine::{Limits, NodeId, Stop};
 use crate::faults::Schedule;
+use crate::guarantee::Losses;
 use crate::history::{ClientEvent, History, Tally};
-use crate::nemesis::{Fired, Nemesis};
+use crate::nemesis::{Fired, Hit, Isolation, Nemesis};
 use crate::oracles::{self, Class, Evidence};
 use crate::process::{Processes, Program};
 use crate::scenario::{Expect, Scenario};
@@ -40,7 +41,9 @@ impl Plan {
     /// The plan that a seed draws.
     pub fn draw(scenario: &Scenario, seed: u64) -> Self {
         let scenario = swarm::settle(scenario, seed);
-        let schedule = Schedule::draw(seed, &scenario.profile());
+        let profile = scenario.profile();
+        let schedule = Schedule::draw(seed, &profile);
+        assert_eq!(profile.losses.beyond(&schedule), None, "what is drawn is what the scenario allows");
         Self { scenario, seed, schedule }
     }
 }
@@ -199,6 +202,8 @@ struct Ran {
     exits: Vec<crate::process::Exit>,
     starts: u64,
     fired: Fired,
+    hits: Vec<Hit>,
+    isolations: Vec<Isolation>,
     healed_ns: u64,
     deadline_ns: u64,
 }
@@ -224,6 +229,9 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         observed: world.take_observed(),
         exits: ran.exits,
         faults: ran.fired.injected.keys().copied().collect(),
+        losses: losses(&scenario, &ran.hits),
+        isolations: ran.isolations,
+        copies: scenario.cluster.copies(),
         keys: scenario.keys(),
         idempotent: scenario.workload.idempotent,
         retention: scenario.retention(),
@@ -247,6 +255,12 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         starts: ran.starts,
         trace: world.engine().take_events(),
     }
+}
+
+/// The hits after which a machine may have lost what it had counted.
+fn losses(scenario: &Scenario, hits: &[Hit]) -> Vec<Hit> {
+    let Losses { kinds, .. } = scenario.losses();
+    hits.iter().filter(|hit| kinds.contains(&hit.kind)).copied().collect()
 }
 
 fn judge(evidence: &Evidence) -> Option<Failure> {
@@ -309,6 +323,8 @@ impl<P: Program> Actors<P> {
             exits: self.processes.exits(),
             starts: self.processes.starts(),
             fired: self.nemesis.fired(),
+            hits: self.nemesis.hits(),
+            isolations: self.nemesis.isolations(),
             healed_ns: self.healed_ns(),
             deadline_ns: self.deadline_ns(),
         }

@@ -62,7 +62,9 @@ use std::collections::BTreeMap;
 use ottla::types::PartitionKey;
 
 use crate::faults::FaultKind;
+use crate::guarantee::Copies;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
+use crate::nemesis::{Hit, Isolation};
 use crate::process::Exit;
 use crate::scenario::Retention;
 use crate::world::Observed;
@@ -78,6 +80,12 @@ pub struct Evidence {
     pub exits: Vec<Exit>,
     /// The kinds of faults that were injected.
     pub faults: Vec<FaultKind>,
+    /// The faults after which a machine may have lost what it had counted, in order.
+    pub losses: Vec<Hit>,
+    /// The nodes that were cut off from all others.
+    pub isolations: Vec<Isolation>,
+    /// How many copies there are of each record.
+    pub copies: Copies,
     /// Every partition.
     pub keys: Vec<Key>,
     /// Whether producers were idempotent.
