@@ -21,15 +21,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Broker;
 use super::admission::{cluster_operations, throttle_time_ms};
 use super::cluster_view::ClusterView;
 use super::topic_metadata::TopicMetadata;
+use super::{Broker, forwarding};
 use crate::controller::{Image, names};
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::types::Uuid;
+use crate::wire::messages::create_topics::{CreatableTopic, CreateTopicsRequest};
 use crate::wire::messages::metadata::*;
 
 /// The first version in which topics can be asked for by id.
@@ -52,7 +53,7 @@ pub(super) async fn handle<E: Env>(
             missing.into_iter().partition(|name| may_create(&context, name));
         failures.extend(denied.into_iter().map(|name| (name, ErrorCode::TopicAuthorizationFailed)));
         if !create.is_empty() {
-            failures.extend(create_topics(&broker, create).await);
+            failures.extend(create_topics(&broker, &context, create).await);
             published = broker.metadata.current();
         }
     }
@@ -121,12 +122,25 @@ fn may_create(context: &RequestContext, name: &str) -> bool {
 }
 
 /// Creates topics with the defaults. Returns those of which that failed; they may exist nevertheless.
-async fn create_topics<E: Env>(broker: &Broker<E>, names: Vec<String>) -> BTreeMap<String, ErrorCode> {
-    let decided = broker.decide(move |desk| {
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        desk.controller.auto_create_topics(&names, desk.rng)
-    });
-    let results = match decided.await {
+async fn create_topics<E: Env>(
+    broker: &Broker<E>,
+    context: &RequestContext,
+    names: Vec<String>,
+) -> BTreeMap<String, ErrorCode> {
+    let defaults = |name: String| CreatableTopic {
+        name,
+        num_partitions: -1,
+        replication_factor: -1,
+        ..CreatableTopic::default()
+    };
+    let topics = names.into_iter().map(defaults).collect();
+    let request = CreateTopicsRequest { topics, ..CreateTopicsRequest::default() };
+    let decided = if broker.raft.leadership().current().is_here {
+        broker.decide(move |desk| desk.controller.create_topics(&request, desk.rng)).await
+    } else {
+        forwarding::ask_for(broker, context, &request).await
+    };
+    let results = match decided {
         Ok(response) => response.topics,
         // The client asks again, perhaps another broker.
         Err(_) => Vec::new(),

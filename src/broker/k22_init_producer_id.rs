@@ -11,13 +11,16 @@
 //! not get as far.) Of those who may not write idempotently, Kafka lets in who may write to any topic; that
 //! comes with access control.
 
+use std::time::Duration;
+
 use super::Broker;
 use super::admission::throttle_time_ms;
 use crate::controller::cluster::ProducerIdBlock;
-use crate::env::Env;
+use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::types::{ProducerEpoch, ProducerId};
+use crate::wire::messages::allocate_producer_ids::AllocateProducerIdsRequest;
 use crate::wire::messages::init_producer_id::*;
 
 pub(super) async fn handle<E: Env>(
@@ -64,14 +67,31 @@ fn refusal(context: &RequestContext, request: &InitProducerIdRequest) -> Option<
 }
 
 async fn allocate<E: Env>(broker: &Broker<E>) -> Result<ProducerIdBlock, ErrorCode> {
-    let id = broker.id();
-    let Some(epoch) = broker.registered.epoch() else { return Err(ErrorCode::CoordinatorLoadInProgress) };
-    let decided = broker.decide(move |desk| desk.controller.allocate_producer_ids(id, epoch)).await;
-    decided.and_then(|allocated| allocated).map_err(|refusal| {
-        tracing::warn!(%refusal, "the controller gives no producer ids");
-        ErrorCode::CoordinatorLoadInProgress
-    })
+    let epoch = broker.registered.epoch().ok_or(ErrorCode::CoordinatorLoadInProgress)?;
+    let request = AllocateProducerIdsRequest { broker_id: broker.id().0, broker_epoch: epoch.0 };
+    let deadline = broker.env.clock().now() + PATIENCE;
+    let answer = broker.controller.ask(&request, deadline, |response| {
+        let code = ErrorCode::from_code(response.error_code).unwrap_or(ErrorCode::UnknownServerError);
+        (code != ErrorCode::NotController).then_some((code, response))
+    });
+    match answer.await {
+        Ok((ErrorCode::None, response)) => Ok(ProducerIdBlock {
+            first: ProducerId(response.producer_id_start),
+            count: i64::from(response.producer_id_len),
+        }),
+        Ok((code, _)) => {
+            tracing::warn!(%code, "the controller gives no producer ids");
+            Err(ErrorCode::CoordinatorLoadInProgress)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the controller gives no producer ids");
+            Err(ErrorCode::CoordinatorLoadInProgress)
+        }
+    }
 }
+
+/// How long the controller is waited for: the client asks again.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

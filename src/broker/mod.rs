@@ -11,6 +11,7 @@ mod admission;
 mod cluster_view;
 mod deciding;
 pub mod fetch_sessions;
+mod forwarding;
 mod hosting;
 mod k00_produce;
 mod k01_fetch;
@@ -22,16 +23,24 @@ mod k20_delete_topics;
 mod k21_delete_records;
 mod k22_init_producer_id;
 mod k32_describe_configs;
+mod k35_describe_log_dirs;
 mod k37_create_partitions;
+mod k43_elect_leaders;
 mod k44_incremental_alter_configs;
+mod k45_alter_partition_reassignments;
+mod k46_list_partition_reassignments;
 mod k52_vote;
 mod k53_begin_quorum_epoch;
 mod k54_end_quorum_epoch;
+mod k55_describe_quorum;
 mod k56_alter_partition;
+mod k57_update_features;
+mod k58_envelope;
 mod k59_fetch_snapshot;
 mod k60_describe_cluster;
 mod k62_broker_registration;
 mod k63_broker_heartbeat;
+mod k64_unregister_broker;
 mod k67_allocate_producer_ids;
 mod k75_describe_topic_partitions;
 mod metadata_fetch;
@@ -56,6 +65,8 @@ use crate::controller::image::Image;
 use crate::env::{Env, Purpose};
 use crate::node::budget::Budget;
 use crate::node::context::RequestContext;
+use crate::node::controller_channel::ControllerChannel;
+use crate::node::directories::LogDirectory;
 use crate::node::housekeeping::Housekeeping;
 use crate::node::metadata::Metadata;
 use crate::node::publisher::Registered;
@@ -94,11 +105,12 @@ pub fn serves_nodes(key: ApiKey) -> bool {
             | ApiKey::BeginQuorumEpoch
             | ApiKey::EndQuorumEpoch
             | ApiKey::AlterPartition
+            | ApiKey::Envelope
             | ApiKey::FetchSnapshot
             | ApiKey::BrokerRegistration
             | ApiKey::BrokerHeartbeat
             | ApiKey::AllocateProducerIds
-    )
+    ) || forwarding::is_controllers(key)
 }
 
 /// Whether the broker answers this API. The rest is neither advertised nor accepted.
@@ -110,16 +122,13 @@ pub fn serves(key: ApiKey) -> bool {
             | ApiKey::ListOffsets
             | ApiKey::Metadata
             | ApiKey::ApiVersions
-            | ApiKey::CreateTopics
-            | ApiKey::DeleteTopics
             | ApiKey::DeleteRecords
             | ApiKey::InitProducerId
             | ApiKey::DescribeConfigs
-            | ApiKey::CreatePartitions
-            | ApiKey::IncrementalAlterConfigs
+            | ApiKey::DescribeLogDirs
             | ApiKey::DescribeCluster
             | ApiKey::DescribeTopicPartitions
-    )
+    ) || forwarding::is_controllers(key)
 }
 
 /// What handlers work with. Clones share it.
@@ -141,6 +150,10 @@ pub struct Shared<E: Env> {
     pub(crate) raft: Raft,
     /// The metadata.
     pub metadata: Metadata<E>,
+    /// Asks the active controller, for clients and for producer ids.
+    pub(crate) controller: ControllerChannel<E>,
+    /// The log directories.
+    pub directories: Vec<Arc<LogDirectory>>,
     /// The tasks that keep the directories in order.
     pub housekeeping: Housekeeping,
     /// Memory for responses.
@@ -175,6 +188,10 @@ pub struct BrokerParts<E: Env> {
     /// See [`Shared`].
     pub metadata: Metadata<E>,
     /// See [`Shared`].
+    pub(crate) controller: ControllerChannel<E>,
+    /// See [`Shared`].
+    pub directories: Vec<Arc<LogDirectory>>,
+    /// See [`Shared`].
     pub housekeeping: Housekeeping,
     /// See [`Shared`].
     pub responses: Budget,
@@ -193,6 +210,8 @@ impl<E: Env> Broker<E> {
             raft,
             run,
             metadata,
+            controller,
+            directories,
             housekeeping,
             responses,
             buffers,
@@ -206,6 +225,8 @@ impl<E: Env> Broker<E> {
             registered,
             raft,
             metadata,
+            controller,
+            directories,
             housekeeping,
             responses,
             buffers,
@@ -269,6 +290,13 @@ impl<E: Env> Service for Broker<E> {
         if !audience.is_served(key) || !key.versions().contains(version) {
             return Reply::Now(Answer::Close(format!("{key} version {version} is not served")));
         }
+        if forwarding::is_controllers(key) {
+            let decides = audience == Audience::Nodes || self.raft.leadership().current().is_here;
+            return match decides {
+                true => self.answer_controllers(request).await,
+                false => forwarding::forward(self, request).await,
+            };
+        }
         if audience == Audience::Nodes {
             return self.answer_node(request).await;
         }
@@ -277,15 +305,10 @@ impl<E: Env> Service for Broker<E> {
             ApiKey::Fetch => k01_fetch::reply(self, request).await,
             ApiKey::ListOffsets => self.answer(request, k02_list_offsets::handle).await,
             ApiKey::Metadata => self.answer(request, k03_metadata::handle).await,
-            ApiKey::CreateTopics => self.answer(request, k19_create_topics::handle).await,
-            ApiKey::DeleteTopics => self.answer(request, k20_delete_topics::handle).await,
             ApiKey::DeleteRecords => self.answer(request, k21_delete_records::handle).await,
             ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
             ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,
-            ApiKey::CreatePartitions => self.answer(request, k37_create_partitions::handle).await,
-            ApiKey::IncrementalAlterConfigs => {
-                self.answer(request, k44_incremental_alter_configs::handle).await
-            }
+            ApiKey::DescribeLogDirs => self.answer(request, k35_describe_log_dirs::handle).await,
             ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle).await,
             ApiKey::DescribeTopicPartitions => {
                 self.answer(request, k75_describe_topic_partitions::handle).await
@@ -304,11 +327,35 @@ impl<E: Env> Broker<E> {
             ApiKey::BeginQuorumEpoch => self.answer(request, k53_begin_quorum_epoch::handle).await,
             ApiKey::EndQuorumEpoch => self.answer(request, k54_end_quorum_epoch::handle).await,
             ApiKey::AlterPartition => self.answer(request, k56_alter_partition::handle).await,
+            ApiKey::Envelope => k58_envelope::reply(self, request).await,
             ApiKey::FetchSnapshot => self.answer(request, k59_fetch_snapshot::handle).await,
             ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
             ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
             ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
             key => unreachable!("{key} is served and has no handler"),
+        }
+    }
+
+    /// What only the active controller decides.
+    async fn answer_controllers(&self, request: IncomingRequest) -> Reply {
+        match request.context.api_key {
+            ApiKey::CreateTopics => self.answer(request, k19_create_topics::handle).await,
+            ApiKey::DeleteTopics => self.answer(request, k20_delete_topics::handle).await,
+            ApiKey::CreatePartitions => self.answer(request, k37_create_partitions::handle).await,
+            ApiKey::ElectLeaders => self.answer(request, k43_elect_leaders::handle).await,
+            ApiKey::IncrementalAlterConfigs => {
+                self.answer(request, k44_incremental_alter_configs::handle).await
+            }
+            ApiKey::AlterPartitionReassignments => {
+                self.answer(request, k45_alter_partition_reassignments::handle).await
+            }
+            ApiKey::ListPartitionReassignments => {
+                self.answer(request, k46_list_partition_reassignments::handle).await
+            }
+            ApiKey::DescribeQuorum => self.answer(request, k55_describe_quorum::handle).await,
+            ApiKey::UpdateFeatures => self.answer(request, k57_update_features::handle).await,
+            ApiKey::UnregisterBroker => self.answer(request, k64_unregister_broker::handle).await,
+            key => unreachable!("{key} is the controller's and has no handler"),
         }
     }
 

@@ -1,24 +1,30 @@
 //! `ottla dev` and `ottla server`: a node, from its configuration to its end.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::task::Poll;
 
 use rand_core::Rng as _;
 
+use crate::client::futures::FutureSet;
 use crate::config::Texts;
 use crate::config::properties;
-use crate::config::server::{ServerConfig, single_broker};
+use crate::config::server::{DevPorts, ServerConfig, several_brokers, single_broker};
 use crate::env::{Disk, Env, File, OpenMode, Purpose};
-use crate::node::{self, Node};
+use crate::node::{self, Node, NodeFailure, StartError};
 use crate::types::Uuid;
 
-/// A broker for development: no configuration, on loopback.
+/// A broker, or a cluster of several, for development: no configuration, on loopback.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DevArgs {
     /// The port; 0 picks a free one.
     #[arg(long, default_value_t = 9092)]
     pub port: u16,
+    /// How many brokers, 1 to 9: on this port and those after it, each with a directory of its own.
+    #[arg(long, default_value_t = 1)]
+    pub brokers: u16,
     /// Where the data is kept.
     #[arg(long, value_name = "DIR", default_value = "ottla-data")]
     pub data_dir: PathBuf,
@@ -36,28 +42,47 @@ pub struct ServerArgs {
 
 /// Runs `ottla dev` until `stop`.
 pub async fn dev<E: Env>(env: E, args: DevArgs, stop: impl Future<Output = &'static str>) -> ExitCode {
-    let texts = single_broker(&format!("127.0.0.1:{}", args.port), 0, &args.data_dir.to_string_lossy());
-    let config = match parse(texts) {
-        Ok(config) => config,
+    let configs = match dev_configs(&args) {
+        Ok(configs) => configs,
         Err(text) => return fail(&text),
     };
-    match node::is_formatted(&env, &config).await {
-        Ok(true) => {}
-        Ok(false) => {
-            if let Err(error) = node::format(&env, &config, &random_id(&env, "cluster-id").to_string()).await
-            {
-                return fail(&error.to_string());
-            }
+    let mut cluster_id = None;
+    for config in &configs {
+        let formatted = format_once(&env, config, &mut cluster_id).await;
+        if let Err(text) = formatted {
+            return fail(&text);
         }
-        Err(error) => return fail(&error.to_string()),
     }
-    serve(env, config, stop).await
+    serve(env, configs, stop).await
+}
+
+fn dev_configs(args: &DevArgs) -> Result<Vec<ServerConfig>, String> {
+    if args.brokers == 1 {
+        let listen = format!("127.0.0.1:{}", args.port);
+        return Ok(vec![parse(single_broker(&listen, 0, &args.data_dir.to_string_lossy()))?]);
+    }
+    let ports = DevPorts::from(args.port, args.brokers).map_err(|error| error.to_string())?;
+    several_brokers(&ports, &args.data_dir).into_iter().map(parse).collect()
+}
+
+/// Formats the directories of a node, unless they are; all nodes of a cluster get one id.
+async fn format_once<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    cluster_id: &mut Option<String>,
+) -> Result<(), String> {
+    if node::is_formatted(env, config).await.map_err(|error| error.to_string())? {
+        *cluster_id = node::cluster_id(env, config).await.map_err(|error| error.to_string())?;
+        return Ok(());
+    }
+    let id = cluster_id.get_or_insert_with(|| random_id(env, "cluster-id").to_string());
+    node::format(env, config, id).await.map_err(|error| error.to_string())
 }
 
 /// Runs `ottla server` until `stop`.
 pub async fn server<E: Env>(env: E, args: ServerArgs, stop: impl Future<Output = &'static str>) -> ExitCode {
     match load(&env, &args.file, &args.overrides).await.and_then(parse) {
-        Ok(config) => serve(env, config, stop).await,
+        Ok(config) => serve(env, vec![config], stop).await,
         Err(text) => fail(&text),
     }
 }
@@ -92,16 +117,31 @@ async fn read<E: Env>(env: &E, path: &Path) -> Result<Vec<u8>, crate::env::DiskE
     Ok(bytes)
 }
 
-async fn serve<E: Env>(env: E, config: ServerConfig, stop: impl Future<Output = &'static str>) -> ExitCode {
-    let mut node: Node<E> = match node::start(env, config).await {
-        Ok(node) => node,
-        Err(error) => return fail(&error.to_string()),
-    };
-    let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
-    println!("ready {}", addresses.join(","));
+/// Runs nodes of one cluster until `stop`, or until one of them fails.
+async fn serve<E: Env>(
+    env: E,
+    configs: Vec<ServerConfig>,
+    stop: impl Future<Output = &'static str>,
+) -> ExitCode {
     let mut stop = std::pin::pin!(stop);
+    let started = {
+        let starting = std::pin::pin!(start_all(&env, configs));
+        first(starting, &mut stop).await
+    };
+    let mut nodes = match started {
+        Ok(Ok(nodes)) => nodes,
+        Ok(Err(error)) => return fail(&error.to_string()),
+        Err(signal) => {
+            // It has served nothing yet. What its directories hold is as a crash would leave it.
+            eprintln!("{signal}: stopped while starting");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let addresses: Vec<String> =
+        nodes.iter().flat_map(Node::addresses).map(|address| address.to_string()).collect();
+    println!("ready {}", addresses.join(","));
     let failure = {
-        let failed = std::pin::pin!(node.failed());
+        let failed = std::pin::pin!(any_failed(&mut nodes));
         first(failed, &mut stop).await
     };
     match failure {
@@ -111,12 +151,53 @@ async fn serve<E: Env>(env: E, config: ServerConfig, stop: impl Future<Output = 
         }
         Err(signal) => {
             eprintln!("{signal}: shutting down");
-            match node.shutdown().await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(failure) => fail(&failure.to_string()),
-            }
+            shut_down_all(nodes).await
         }
     }
+}
+
+/// Starts nodes side by side: none of several is ready before most are there.
+async fn start_all<E: Env>(env: &E, configs: Vec<ServerConfig>) -> Result<Vec<Node<E>>, StartError> {
+    let mut starting = FutureSet::new();
+    let count = configs.len();
+    for (index, config) in configs.into_iter().enumerate() {
+        let env = env.clone();
+        starting.push(async move { (index, node::start(env, config).await) });
+    }
+    let mut nodes: BTreeMap<usize, Node<E>> = BTreeMap::new();
+    while nodes.len() < count {
+        let (index, started) = starting.next().await;
+        nodes.insert(index, started?);
+    }
+    Ok(nodes.into_values().collect())
+}
+
+/// Why the first node that fails cannot go on.
+async fn any_failed<E: Env>(nodes: &mut [Node<E>]) -> NodeFailure {
+    let mut failing: Vec<_> = nodes.iter_mut().map(|node| Box::pin(node.failed())).collect();
+    std::future::poll_fn(|context| {
+        let failed = failing.iter_mut().find_map(|failing| match failing.as_mut().poll(context) {
+            Poll::Ready(failure) => Some(failure),
+            Poll::Pending => None,
+        });
+        failed.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}
+
+/// Stops nodes side by side.
+async fn shut_down_all<E: Env>(nodes: Vec<Node<E>>) -> ExitCode {
+    let (mut stopping, count) = (FutureSet::new(), nodes.len());
+    for node in nodes {
+        stopping.push(node.shutdown());
+    }
+    let mut code = ExitCode::SUCCESS;
+    for _ in 0..count {
+        if let Err(failure) = stopping.next().await {
+            code = fail(&failure.to_string());
+        }
+    }
+    code
 }
 
 /// Whichever ends first: a failure of the node goes before a signal.

@@ -1,19 +1,20 @@
 //! `ottla storage`: makes directories belong to a node of a cluster, with the options of Kafka's kafka-storage.
 
+mod plan;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::broker::{load, parse, random_id};
 use crate::env::Env;
-use crate::node;
-use crate::types::Uuid;
+use crate::node::{self, InitialVoters};
 
 /// What to do with log directories.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum StorageCommand {
     /// Format the directories of a server.
     Format(FormatArgs),
-    /// Print an id for a new cluster.
+    /// Print an id for a new cluster, or for a directory.
     RandomUuid,
 }
 
@@ -29,19 +30,34 @@ pub struct FormatArgs {
     /// Leave directories alone that are formatted already.
     #[arg(short = 'g', long)]
     pub ignore_formatted: bool,
+    /// This controller begins the quorum, alone. More can be added later.
+    #[arg(short = 's', long, conflicts_with_all = ["no_initial_controllers", "initial_controllers"])]
+    pub standalone: bool,
+    /// This controller joins a quorum that exists, or is added to one later.
+    #[arg(short = 'N', long, conflicts_with = "initial_controllers")]
+    pub no_initial_controllers: bool,
+    /// These controllers begin the quorum; the same on all nodes.
+    #[arg(short = 'I', long, value_name = "ID@HOST:PORT:DIRECTORY-ID,...")]
+    pub initial_controllers: Option<String>,
+    /// The level of a feature, for example kraft.version=1.
+    #[arg(short = 'f', long = "feature", value_name = "NAME=LEVEL")]
+    pub features: Vec<String>,
+    /// The release whose metadata format the cluster begins with.
+    #[arg(short = 'r', long)]
+    pub release_version: Option<String>,
 }
 
 /// Carries out a command.
 pub async fn run<E: Env>(env: E, command: StorageCommand) -> ExitCode {
     let outcome = match command {
-        StorageCommand::RandomUuid => {
-            println!("{}", random_id(&env, "random-uuid"));
-            Ok(())
-        }
+        StorageCommand::RandomUuid => Ok(vec![random_id(&env, "random-uuid").to_string()]),
         StorageCommand::Format(args) => format(&env, &args).await,
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(lines) => {
+            lines.iter().for_each(|line| println!("{line}"));
+            ExitCode::SUCCESS
+        }
         Err(text) => {
             eprintln!("error: {text}");
             ExitCode::FAILURE
@@ -49,31 +65,30 @@ pub async fn run<E: Env>(env: E, command: StorageCommand) -> ExitCode {
     }
 }
 
-async fn format<E: Env>(env: &E, args: &FormatArgs) -> Result<(), String> {
-    let id = &args.cluster_id;
-    let valid = Uuid::parse(id).is_some_and(|id| !id.is_reserved());
-    if !valid {
-        return Err(format!(
-            "{id:?} is no cluster id: it needs 22 characters of URL-safe base 64, as \
-             `ottla storage random-uuid` prints them"
-        ));
-    }
+/// Formats directories, and returns what there is to say about it.
+///
+/// # Errors
+///
+/// What is wrong, and the way out. Nothing was written then, unless the disk failed.
+pub async fn format<E: Env>(env: &E, args: &FormatArgs) -> Result<Vec<String>, String> {
     let config = parse(load(env, &args.config, &[]).await?)?;
-    let formatted = node::is_formatted(env, &config).await.map_err(|error| error.to_string())?;
-    if formatted && args.ignore_formatted {
-        println!("the directories are formatted already");
-        return Ok(());
+    let plan = plan::plan(args, &config)?;
+    let formatted = node::format_by(env, &config, &plan).await.map_err(|error| error.to_string())?;
+    if formatted.iter().all(|directory| directory.purpose.is_none()) {
+        return Ok(vec!["the directories are formatted already".to_owned()]);
     }
-    if formatted {
-        let paths: Vec<_> = config.log_dirs.iter().map(|path| path.display().to_string()).collect();
-        return Err(format!(
-            "{} is formatted already; --ignore-formatted leaves it as it is",
-            paths.join(", ")
-        ));
+    let mut lines = Vec::new();
+    for directory in formatted {
+        let path = directory.path.display();
+        lines.push(match directory.purpose {
+            None => format!("{path} is formatted already"),
+            Some(purpose) => {
+                format!("formatted {path} as {purpose}: cluster {}, node {}", plan.cluster_id, config.node_id)
+            }
+        });
     }
-    node::format(env, &config, id).await.map_err(|error| error.to_string())?;
-    for path in &config.log_dirs {
-        println!("formatted {} for cluster {id}, node {}", path.display(), config.node_id);
+    if let InitialVoters::Standalone(address) = &plan.voters {
+        lines.push(format!("node {} begins the quorum, at {address}", config.node_id));
     }
-    Ok(())
+    Ok(lines)
 }

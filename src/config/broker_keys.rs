@@ -59,7 +59,16 @@ impl BrokerKey {
         self.default
             .map(|text| self.parse(text).expect("the table's defaults obey its rules: a test reads it"))
     }
+
+    /// Whether it is shown only where it is set, as in Kafka.
+    pub fn is_hidden(&self) -> bool {
+        self.name == "unclean.leader.election.interval.ms" || ONLY_DYNAMIC.contains(&self.name)
+    }
 }
+
+/// Configs that are set while a cluster runs, never in a file.
+pub const ONLY_DYNAMIC: [&str; 2] =
+    ["follower.replication.throttled.rate", "leader.replication.throttled.rate"];
 
 /// The broker config with this name.
 pub fn broker_key(name: &str) -> Option<&'static BrokerKey> {
@@ -103,6 +112,10 @@ pub const LATER_PREFIXES: &[(&str, &str)] = &[
     ("group.share.", "share groups are not built yet"),
     ("group.streams.", "Streams groups are not built yet"),
     ("kafka.metrics.", "JVM metrics reporters do not apply"),
+    (
+        "leader.imbalance.per.broker.percentage",
+        "Kafka has dropped it: every partition goes back to its preferred leader, however few there are",
+    ),
     ("listener.name.", "per-listener settings are not built yet"),
     ("metric.reporters", "JVM metrics reporters do not apply"),
     ("metrics.", "JVM metrics do not apply"),
@@ -154,14 +167,15 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "There is no authorizer yet; a value is refused, since it would promise access control.";
     "auto.create.topics.enable" Boolean Some("true"), Any, ReadOnly, InForce,
         "Whether asking for the metadata of a missing topic may create it.";
-    "auto.leader.rebalance.enable" Boolean Some("true"), Any, ReadOnly, Later, "Elections are not built yet.";
+    "auto.leader.rebalance.enable" Boolean Some("true"), Any, ReadOnly, InForce,
+        "Whether the controller gives partitions back to their preferred leaders by itself.";
     "background.threads" Int Some("10"), AtLeast(1), ClusterWide, None, "Threads follow the machine's cores.";
-    "broker.heartbeat.interval.ms" Int Some("2000"), Any, ReadOnly, Later,
-        "Broker and controller share a process yet.";
+    "broker.heartbeat.interval.ms" Int Some("2000"), Any, ReadOnly, InForce,
+        "How often a broker tells the controller that it lives.";
     "broker.id" Int Some("-1"), Any, ReadOnly, InForce, "An older name of node.id.";
     "broker.rack" String None, Any, ReadOnly, InForce, "The rack that this broker stands in.";
-    "broker.session.timeout.ms" Int Some("9000"), Any, ReadOnly, Later,
-        "Broker and controller share a process yet.";
+    "broker.session.timeout.ms" Int Some("9000"), Any, ReadOnly, InForce,
+        "After how long without a heartbeat the controller fences a broker.";
     "client.quota.callback.class" Class None, Any, ReadOnly, None, "Java classes cannot be loaded.";
     "compression.gzip.level" Int Some("-1"), GzipLevel, ClusterWide, InForce,
         "Default of the topic config of the same name.";
@@ -175,36 +189,37 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "connections.max.idle.ms" Long Some("600000"), Any, ReadOnly, InForce,
         "After how long a connection without requests is closed; negative: never.";
     "connections.max.reauth.ms" Long Some("0"), Any, ReadOnly, Later, "Authentication is not built yet.";
-    "controlled.shutdown.enable" Boolean Some("true"), Any, ReadOnly, Later, "Replication is not built yet.";
+    "controlled.shutdown.enable" Boolean Some("true"), Any, ReadOnly, InForce,
+        "Whether a broker that stops hands over its leaderships first.";
     "controller.listener.names" List None, NotEmpty, ReadOnly, InForce,
         "Which of the listeners the controller answers on.";
     "controller.quorum.append.linger.ms" Int Some("25"), AtLeast(0), ReadOnly, None,
         "A metadata append is synced at once; concurrent ones share a sync.";
     "controller.quorum.auto.join.enable" Boolean Some("false"), Any, ReadOnly, Later,
-        "The quorum has one voter yet.";
+        "A controller does not become a voter by itself yet: kafka-metadata-quorum add-controller makes it one.";
     "controller.quorum.bootstrap.servers" List Some(""), ListOf(&[]), ReadOnly, InForce,
         "Where to find the quorum: host:port, ...";
-    "controller.quorum.election.backoff.max.ms" Int Some("1000"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.election.timeout.ms" Int Some("1000"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.fetch.max.bytes" Int Some("1048576"), AtLeast(1), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.fetch.snapshot.max.bytes" Int Some("1048576"), AtLeast(1), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.fetch.timeout.ms" Int Some("2000"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.request.timeout.ms" Int Some("2000"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet.";
-    "controller.quorum.retry.backoff.ms" Int Some("20"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet.";
+    "controller.quorum.election.backoff.max.ms" Int Some("1000"), AtLeast(0), ReadOnly, InForce,
+        "The longest that a voter waits after its leader has resigned, before it stands for election.";
+    "controller.quorum.election.timeout.ms" Int Some("1000"), AtLeast(0), ReadOnly, InForce,
+        "After how long without a leader a voter stands for election; up to twice that, by chance.";
+    "controller.quorum.fetch.max.bytes" Int Some("1048576"), AtLeast(1), ReadOnly, InForce,
+        "The most bytes of the metadata log per fetch, save its first batch.";
+    "controller.quorum.fetch.snapshot.max.bytes" Int Some("1048576"), AtLeast(1), ReadOnly, InForce,
+        "The most bytes of a metadata snapshot per request.";
+    "controller.quorum.fetch.timeout.ms" Int Some("2000"), AtLeast(0), ReadOnly, InForce,
+        "After how long without its leader a voter stands for election; a leader without followers resigns.";
+    "controller.quorum.request.timeout.ms" Int Some("2000"), AtLeast(0), ReadOnly, InForce,
+        "How long a request within the quorum may take.";
+    "controller.quorum.retry.backoff.ms" Int Some("20"), AtLeast(0), ReadOnly, InForce,
+        "The pause after a request within the quorum that has failed.";
     "controller.quorum.voters" List Some(""), ListOf(&[]), ReadOnly, InForce,
         "The voters of a static quorum: id@host:port, ...";
     "controller.quota.window.num" Int Some("11"), AtLeast(1), ReadOnly, Later, "Quotas are not built yet.";
     "controller.quota.window.size.seconds" Int Some("1"), AtLeast(1), ReadOnly, Later,
         "Quotas are not built yet.";
     "controller.socket.timeout.ms" Int Some("30000"), Any, ReadOnly, None,
-        "Broker and controller share a process yet.";
+        "Requests to the controller have a time limit of their own.";
     "cordoned.log.dirs" List Some(""), ListOf(&[]), PerBroker, Later,
         "Log directories that get no new replicas are not built yet.";
     "create.topic.policy.class.name" Class None, Any, ReadOnly, None, "Java classes cannot be loaded.";
@@ -218,6 +233,8 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "The most bytes that one fetch returns, save its first batch.";
     "fetch.purgatory.purge.interval.requests" Int Some("1000"), Any, ReadOnly, None,
         "Waiting requests are released one by one.";
+    "follower.replication.throttled.rate" Long Some(MAX_LONG), AtLeast(0), ClusterWide, InForce,
+        "The most bytes per second that a broker fetches for throttled replicas.";
     "group.consumer.assignment.interval.ms" Int Some("1000"), AtLeast(0), ClusterWide, Later,
         "Consumer groups are not built yet.";
     "group.consumer.assignors" List Some("uniform,range"), NotEmpty, ReadOnly, Later,
@@ -252,12 +269,14 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "group.max.size" Int Some(MAX_INT), AtLeast(1), ReadOnly, Later, "Consumer groups are not built yet.";
     "group.min.session.timeout.ms" Int Some("6000"), Any, ReadOnly, Later,
         "Consumer groups are not built yet.";
-    "initial.broker.registration.timeout.ms" Int Some("60000"), Any, ReadOnly, Later,
-        "Broker and controller share a process yet.";
+    "initial.broker.registration.timeout.ms" Int Some("60000"), Any, ReadOnly, InForce,
+        "How long a broker that starts tries to register with the controller before it gives up.";
     "inter.broker.listener.name" String None, Any, ReadOnly, InForce,
         "Which of the listeners the brokers use among themselves.";
-    "leader.imbalance.check.interval.seconds" Long Some("300"), AtLeast(1), ReadOnly, Later,
-        "Elections are not built yet.";
+    "leader.imbalance.check.interval.seconds" Long Some("300"), AtLeast(1), ReadOnly, InForce,
+        "How often the controller looks for partitions that their preferred leader does not lead.";
+    "leader.replication.throttled.rate" Long Some(MAX_LONG), AtLeast(0), ClusterWide, InForce,
+        "The most bytes per second that a broker sends to throttled replicas.";
     "listener.security.protocol.map" String
         Some("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL"), Any, ReadOnly,
         InForce, "The security protocol of each listener name: NAME:PROTOCOL, ...";
@@ -288,7 +307,7 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
     "log.dir" List Some("/tmp/kafka-logs"), NotEmpty, ReadOnly, InForce,
         "Where the data lie, if log.dirs does not say. A server must name a directory.";
     "log.dir.failure.timeout.ms" Long Some("30000"), AtLeast(1), ReadOnly, Later,
-        "Broker and controller share a process yet.";
+        "How long a broker may take to report a failed directory is not limited yet.";
     "log.dirs" List None, NotEmpty, ReadOnly, InForce, "Where the data lie: directories.";
     "log.flush.interval.messages" Long Some("1"), AtLeast(1), ClusterWide, InForce,
         "Default of flush.messages for topics created from now on.";
@@ -350,20 +369,20 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Default of max.message.bytes.";
     "metadata.log.dir" String None, Any, ReadOnly, InForce,
         "Where the metadata log lies, if not in the first log directory.";
-    "metadata.log.max.record.bytes.between.snapshots" Long Some("20971520"), AtLeast(1), ReadOnly, Later,
-        "Metadata snapshots are not built yet.";
-    "metadata.log.max.snapshot.interval.ms" Long Some("3600000"), AtLeast(0), ReadOnly, Later,
-        "Metadata snapshots are not built yet.";
+    "metadata.log.max.record.bytes.between.snapshots" Long Some("20971520"), AtLeast(1), ReadOnly, InForce,
+        "After how many bytes of metadata records the next snapshot is due.";
+    "metadata.log.max.snapshot.interval.ms" Long Some("3600000"), AtLeast(0), ReadOnly, InForce,
+        "After how long the next snapshot is due, if there are new records; 0: never for that.";
     "metadata.log.segment.bytes" Int Some("1073741824"), AtLeast(8 << 20), ReadOnly, InForce,
         "The segment size of the metadata log.";
     "metadata.log.segment.ms" Long Some("604800000"), Any, ReadOnly, InForce,
         "The segment age of the metadata log.";
-    "metadata.max.idle.interval.ms" Int Some("500"), AtLeast(0), ReadOnly, Later,
-        "The quorum has one voter yet, who needs no NoOp records.";
-    "metadata.max.retention.bytes" Long Some("104857600"), Any, ReadOnly, Later,
-        "Without snapshots the metadata log is never cut.";
-    "metadata.max.retention.ms" Long Some("604800000"), Any, ReadOnly, Later,
-        "Without snapshots the metadata log is never cut.";
+    "metadata.max.idle.interval.ms" Int Some("500"), AtLeast(0), ReadOnly, None,
+        "An idle controller writes nothing: it needs no NoOp records to tell what is committed.";
+    "metadata.max.retention.bytes" Long Some("104857600"), Any, ReadOnly, InForce,
+        "Above which size of metadata log and snapshots the oldest go; negative: never for that.";
+    "metadata.max.retention.ms" Long Some("604800000"), Any, ReadOnly, InForce,
+        "At which age a metadata snapshot, and the log before it, goes; negative: never for that.";
     "min.insync.replicas" Int Some("2"), AtLeast(1), ClusterWide, InForce,
         "Default of the topic config of the same name; written down when a cluster is formatted.";
     "node.id" Int None, AtLeast(0), ReadOnly, InForce, "The id of this node, as broker and as controller.";
@@ -375,7 +394,8 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Threads follow the machine's cores.";
     "num.replica.alter.log.dirs.threads" Int None, Any, ReadOnly, Later,
         "Moves between log directories are not built yet.";
-    "num.replica.fetchers" Int Some("1"), AtLeast(1), ClusterWide, Later, "Replication is not built yet.";
+    "num.replica.fetchers" Int Some("1"), AtLeast(1), ClusterWide, InForce,
+        "Over how many connections a broker fetches from each other broker.";
     "offset.metadata.max.bytes" Int Some("4096"), Any, ReadOnly, Later, "Consumer groups are not built yet.";
     "offsets.commit.timeout.ms" Int Some("5000"), AtLeast(1), ReadOnly, Later,
         "Consumer groups are not built yet.";
@@ -406,32 +426,39 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Requests in memory are bounded by bytes: queued.max.request.bytes.";
     "quota.window.num" Int Some("11"), AtLeast(1), ReadOnly, Later, "Quotas are not built yet.";
     "quota.window.size.seconds" Int Some("1"), AtLeast(1), ReadOnly, Later, "Quotas are not built yet.";
-    "replica.fetch.backoff.ms" Int Some("1000"), AtLeast(0), ReadOnly, Later, "Replication is not built yet.";
-    "replica.fetch.max.bytes" Int Some("1048576"), AtLeast(0), ReadOnly, Later,
-        "Replication is not built yet.";
-    "replica.fetch.min.bytes" Int Some("1"), Any, ReadOnly, Later, "Replication is not built yet.";
-    "replica.fetch.response.max.bytes" Int Some("10485760"), AtLeast(0), ReadOnly, Later,
-        "Replication is not built yet.";
-    "replica.fetch.wait.max.ms" Int Some("500"), Any, ReadOnly, Later, "Replication is not built yet.";
+    "replica.fetch.backoff.ms" Int Some("1000"), AtLeast(0), ReadOnly, InForce,
+        "The pause after a fetch from a leader that has failed.";
+    "replica.fetch.max.bytes" Int Some("1048576"), AtLeast(0), ReadOnly, InForce,
+        "The most bytes per partition that a follower fetches at once, save the first batch.";
+    "replica.fetch.min.bytes" Int Some("1"), Any, ReadOnly, InForce,
+        "For how many bytes a follower's fetch waits.";
+    "replica.fetch.response.max.bytes" Int Some("10485760"), AtLeast(0), ReadOnly, InForce,
+        "The most bytes that a follower fetches at once, save the first batch.";
+    "replica.fetch.wait.max.ms" Int Some("500"), Any, ReadOnly, InForce,
+        "How long a follower's fetch waits for records at most.";
     "replica.high.watermark.checkpoint.interval.ms" Long Some("5000"), AtLeast(1), ReadOnly, InForce,
         "How often the high watermarks are written down.";
-    "replica.lag.time.max.ms" Long Some("30000"), Any, ReadOnly, Later, "Replication is not built yet.";
-    "replica.selector.class" String None, Any, ReadOnly, None, "Java classes cannot be loaded.";
-    "replica.socket.receive.buffer.bytes" Int Some("65536"), Any, ReadOnly, Later,
-        "Replication is not built yet.";
-    "replica.socket.timeout.ms" Int Some("30000"), Any, ReadOnly, Later, "Replication is not built yet.";
+    "replica.lag.time.max.ms" Long Some("30000"), Any, ReadOnly, InForce,
+        "After how long without having caught up a follower leaves the ISR.";
+    "replica.selector.class" String None, Any, ReadOnly, InForce,
+        "org.apache.kafka.common.replica.RackAwareReplicaSelector: consumers read from a replica in their rack.";
+    "replica.socket.receive.buffer.bytes" Int Some("65536"), Any, ReadOnly, None,
+        "The system sizes its buffers.";
+    "replica.socket.timeout.ms" Int Some("30000"), Any, ReadOnly, InForce,
+        "How long a fetch from a leader may take.";
     "replication.quota.window.num" Int Some("11"), AtLeast(1), ReadOnly, Later, "Quotas are not built yet.";
     "replication.quota.window.size.seconds" Int Some("1"), AtLeast(1), ReadOnly, Later,
         "Quotas are not built yet.";
-    "request.timeout.ms" Int Some("30000"), Any, ReadOnly, Later, "Brokers send no requests yet.";
+    "request.timeout.ms" Int Some("30000"), Any, ReadOnly, None,
+        "Requests among nodes have time limits of their own.";
     "security.inter.broker.protocol" String Some("PLAINTEXT"),
         OneOf(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]), ReadOnly, InForce,
         "The security protocol among brokers, where inter.broker.listener.name is not set.";
     "security.providers" String None, Any, ReadOnly, None, "Java classes cannot be loaded.";
-    "socket.connection.setup.timeout.max.ms" Long Some("30000"), Any, ReadOnly, Later,
-        "Brokers open no connections yet.";
-    "socket.connection.setup.timeout.ms" Long Some("10000"), Any, ReadOnly, Later,
-        "Brokers open no connections yet.";
+    "socket.connection.setup.timeout.max.ms" Long Some("30000"), Any, ReadOnly, None,
+        "Connections among nodes have a time limit of their own.";
+    "socket.connection.setup.timeout.ms" Long Some("10000"), Any, ReadOnly, None,
+        "Connections among nodes have a time limit of their own.";
     "socket.listen.backlog.size" Int Some("50"), AtLeast(1), ReadOnly, None,
         "The system's own limit applies.";
     "socket.receive.buffer.bytes" Int Some("102400"), Any, ReadOnly, None, "The system sizes its buffers.";
@@ -460,8 +487,10 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "Transactions are not built yet.";
     "transactional.id.expiration.ms" Int Some("604800000"), AtLeast(1), ReadOnly, Later,
         "Transactions are not built yet.";
-    "unclean.leader.election.enable" Boolean Some("false"), Any, ClusterWide, Later,
-        "Default of the topic config of the same name. Elections are not built yet; a file cannot say true.";
+    "unclean.leader.election.enable" Boolean Some("false"), Any, ClusterWide, InForce,
+        "Default of the topic config of the same name; a file cannot say true.";
+    "unclean.leader.election.interval.ms" Long Some("300000"), AtLeast(1), ReadOnly, InForce,
+        "How often the controller looks for leaderless partitions that may elect uncleanly.";
 };
 
 #[cfg(test)]

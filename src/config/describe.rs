@@ -77,6 +77,9 @@ pub fn describe_topic(overrides: &Texts, layers: Layers<'_>) -> Result<Vec<Descr
 pub fn describe_broker(layers: Layers<'_>) -> Result<Vec<Described>, ValueError> {
     let mut described = Vec::with_capacity(BROKER_KEYS.len());
     for key in BROKER_KEYS {
+        if key.is_hidden() && layers.get(key.name).is_none() {
+            continue;
+        }
         let synonyms: Vec<Synonym> = set_synonyms(&broker_synonyms(key.name), layers)
             .into_iter()
             .skip_while(|synonym| synonym.name != key.name)
@@ -189,8 +192,28 @@ mod tests {
              Default:min.insync.replicas=2]"
         );
         assert_eq!(find(&described, "log.retention.ms"), "log.retention.ms=null Default []");
+        let hidden = BROKER_KEYS.iter().filter(|key| key.is_hidden()).count();
+        assert_eq!(
+            (described.len(), hidden),
+            (BROKER_KEYS.len() - 3, 3),
+            "they show only where they are set"
+        );
         let by_name = |name: &str| described.iter().find(|config| config.name == name).expect("described");
         assert!(by_name("node.id").read_only && !by_name("min.insync.replicas").read_only);
+    }
+
+    #[test]
+    fn a_throttle_shows_where_it_is_set() {
+        let (name, none) = ("leader.replication.throttled.rate", Texts::new());
+        let broker = texts(&[(name, "1000")]);
+        let described = describe_broker(Layers { broker: &broker, cluster: &none, server: &none })
+            .expect("all are valid");
+        assert_eq!(
+            find(&described, name),
+            format!(
+                "{name}=1000 DynamicBroker [DynamicBroker:{name}=1000, Default:{name}=9223372036854775807]"
+            )
+        );
     }
 
     #[test]

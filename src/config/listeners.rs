@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::types::BrokerId;
+use crate::types::{BrokerId, Uuid};
 
 /// A listener: where to listen, or what to advertise for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,13 @@ pub struct Listener {
     pub port: u16,
     /// How its traffic is protected.
     pub protocol: SecurityProtocol,
+}
+
+impl Listener {
+    /// Whether it listens on every interface, which is no address that others could dial.
+    pub fn is_on_every_interface(&self) -> bool {
+        matches!(self.host.as_str(), "" | "0.0.0.0" | "::")
+    }
 }
 
 /// How a listener's traffic is protected; the numbers are Kafka's.
@@ -58,6 +65,23 @@ pub struct Voter {
     pub address: HostPort,
 }
 
+/// A voter that a dynamic quorum begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InitialVoter {
+    /// The id of the node.
+    pub id: BrokerId,
+    /// Where its controller is reached.
+    pub address: HostPort,
+    /// The id of its metadata directory.
+    pub directory: Uuid,
+}
+
+impl fmt::Display for InitialVoter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}:{}", self.id, self.address, self.directory)
+    }
+}
+
 /// A host and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
@@ -94,6 +118,11 @@ pub enum AddressError {
     /// A voter is not `id@host:port`.
     #[error("{0} is not of the form id@host:port")]
     Voter(String),
+    /// An initial voter is not `id@host:port:directory-id`.
+    #[error(
+        "{0} is not of the form id@host:port:directory-id, the last as `ottla storage random-uuid` prints it"
+    )]
+    InitialVoter(String),
     /// A server is not `host:port`.
     #[error("{0} is not of the form host:port")]
     Server(String),
@@ -134,6 +163,16 @@ pub fn parse_voter(text: &str) -> Result<Voter, AddressError> {
     let id = id.parse().ok().filter(|id| *id >= 0).ok_or_else(refused)?;
     let address = host_port(address).filter(|address| !address.host.is_empty()).ok_or_else(refused)?;
     Ok(Voter { id: BrokerId(id), address })
+}
+
+/// Reads one `id@host:port:directory-id`.
+pub fn parse_initial_voter(text: &str) -> Result<InitialVoter, AddressError> {
+    let parsed = text.trim().rsplit_once(':').and_then(|(voter, directory)| {
+        let Voter { id, address } = parse_voter(voter).ok()?;
+        let directory = Uuid::parse(directory).filter(|id| !id.is_reserved())?;
+        Some(InitialVoter { id, address, directory })
+    });
+    parsed.ok_or_else(|| AddressError::InitialVoter(text.to_owned()))
 }
 
 /// Reads one `host:port`.
@@ -200,6 +239,12 @@ mod tests {
         assert_eq!(parse_server("[::1]:1").expect("it is of the form").to_string(), "[::1]:1");
         for text in ["host:1", "-1@host:1", "x@host:1", "1@host", "1@:1"] {
             assert!(parse_voter(text).is_err(), "{text}");
+        }
+        for text in ["1@[::1]:9093:JEXY6aqzQY-32P5TStzaFg", " 1@h:9093:JEXY6aqzQY-32P5TStzaFg"] {
+            assert_eq!(parse_initial_voter(text).expect("it is of the form").to_string(), text.trim());
+        }
+        for text in ["1@h:9093", "1@h:JEXY6aqzQY-32P5TStzaFg", "1@h:1:AAAAAAAAAAAAAAAAAAAAAA", "h:1:x", ""] {
+            assert!(parse_initial_voter(text).is_err(), "{text}");
         }
         for text in ["host", ":1", "host:"] {
             assert!(parse_server(text).is_err(), "{text}");

@@ -22,16 +22,24 @@ pub struct ProducerIdBlock {
 impl Controller {
     /// What a controller writes when it becomes active: nothing, as a rule; the end of a transaction that its
     /// predecessor left open; and in a new log the finalized features and the cluster-wide defaults, so that
-    /// these no longer depend on which node's `server.properties` is asked.
-    pub fn activate(&self) -> Decision<()> {
+    /// these no longer depend on which node's `server.properties` is asked. `bootstrap` is what formatting has
+    /// written down for that, if it has.
+    pub fn activate(&self, bootstrap: Option<&[MetadataRecord]>) -> Decision<()> {
         let mut records = Vec::new();
         if self.metadata.open_transaction().is_some() {
             let reason = Some("Controller failover".to_owned());
             records.push(AbortTransactionRecord { reason }.into());
         }
         if self.metadata.published().feature(METADATA_VERSION) == 0 {
-            for (name, feature_level) in [(METADATA_VERSION, METADATA_LEVEL), (ELR_VERSION, ELR_LEVEL)] {
-                records.push(FeatureLevelRecord { name: name.to_owned(), feature_level }.into());
+            match bootstrap {
+                Some(bootstrap) => records.extend_from_slice(bootstrap),
+                None => {
+                    for (name, feature_level) in
+                        [(METADATA_VERSION, METADATA_LEVEL), (ELR_VERSION, ELR_LEVEL)]
+                    {
+                        records.push(FeatureLevelRecord { name: name.to_owned(), feature_level }.into());
+                    }
+                }
             }
             records.push(self.cluster_min_isr().into());
         }

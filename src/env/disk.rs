@@ -52,9 +52,21 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// Makes the names in a directory durable (4).
     fn sync_dir(&self, path: &Path) -> impl Future<Output = Result<(), DiskError>> + Send;
 
+    /// How large the file system below a directory is, and how much of it is left; `None` if that is not known.
+    fn space(&self, path: &Path) -> Option<Space>;
+
     /// Takes the exclusive lock of a directory, through the file `.lock` in it. A lock that another process
     /// holds is [`DiskErrorKind::Locked`]. A crash releases it.
     fn lock_dir(&self, path: &Path) -> impl Future<Output = Result<Self::Lock, DiskError>> + Send;
+}
+
+/// The room of a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it.
+    pub total: u64,
+    /// What may still be used.
+    pub usable: u64,
 }
 
 /// An open file. Its positions and lengths are in bytes.

@@ -15,7 +15,7 @@ mod task;
 pub mod tokio;
 
 pub use clock::Clock;
-pub use disk::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode};
+pub use disk::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode, Space};
 pub use event::Event;
 pub use network::{Listener, Network, NetworkError, ReadHalf, Stream, WriteHalf};
 pub use rng::{Purpose, Rng, child_rng};

@@ -31,10 +31,10 @@ struct Run {
 /// The epoch that the broker's next registration names: that of its last, if nothing was lost since, else none.
 pub(super) async fn previous_epoch<E: Env>(
     env: &E,
-    found: &[FoundDirectory<E::Disk>],
+    found: &[FoundDirectory],
     data: &[Arc<LogDirectory>],
 ) -> Result<BrokerEpoch, DiskError> {
-    let is_data = |it: &&FoundDirectory<E::Disk>| data.iter().any(|dir| Arc::ptr_eq(dir, &it.directory));
+    let is_data = |it: &&FoundDirectory| data.iter().any(|dir| Arc::ptr_eq(dir, &it.directory));
     let mut epochs = Vec::new();
     for one in found.iter().filter(is_data) {
         epochs.push(match one.clean {

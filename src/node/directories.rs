@@ -10,11 +10,11 @@ use tokio::sync::mpsc;
 
 use crate::env::{Disk, DiskError, DiskErrorKind};
 use crate::log::checkpoint::{
-    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, MetaProperties,
-    RECOVERY_POINT_CHECKPOINT,
+    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, RECOVERY_POINT_CHECKPOINT,
 };
 use crate::log::directory::TopicPartition;
 use crate::types::{BrokerEpoch, BrokerId, Offset, Uuid};
+use crate::wire::snapshot::SnapshotError;
 
 /// A log directory in use.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ pub enum DirectoryError {
     )]
     NotFormatted(PathBuf),
     /// It belongs to someone else.
-    #[error("log directory {} belongs to {what} {found}, not {expected}", path.display())]
+    #[error("log directory {} belongs to {what} {found}, not {expected}: {}", path.display(), way_out(what))]
     Foreign {
         /// The directory.
         path: PathBuf,
@@ -97,12 +97,28 @@ pub enum DirectoryError {
         /// What was expected.
         expected: String,
     },
+    /// What formatting wrote down is damaged.
+    #[error("{} is damaged: {error}; bring it back, or empty the directory and format it again", path.display())]
+    Bootstrap {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: SnapshotError,
+    },
+}
+
+fn way_out(what: &str) -> &'static str {
+    if what == "node" {
+        "correct node.id, or name another directory in log.dirs"
+    } else {
+        "all directories of a node are of one cluster; name another in log.dirs, or that cluster's id"
+    }
 }
 
 /// A log directory as it was found.
-pub(super) struct FoundDirectory<D: Disk> {
+#[derive(Debug)]
+pub(super) struct FoundDirectory {
     pub(super) directory: Arc<LogDirectory>,
-    pub(super) lock: D::Lock,
     /// Whose clean shutdown it was left by; `None` after a crash.
     pub(super) clean: Option<BrokerEpoch>,
     pub(super) cluster_id: String,
@@ -142,7 +158,7 @@ pub(super) async fn open<D: Disk>(
     path: &Path,
     node_id: BrokerId,
     failures: mpsc::UnboundedSender<DirectoryFailure>,
-) -> Result<FoundDirectory<D>, DirectoryError> {
+) -> Result<(FoundDirectory, D::Lock), DirectoryError> {
     let not_formatted = || DirectoryError::NotFormatted(path.to_owned());
     let lock = match disk.lock_dir(path).await {
         Err(error) if error.kind == DiskErrorKind::Locked => {
@@ -160,17 +176,12 @@ pub(super) async fn open<D: Disk>(
     let checkpoints = Checkpoints::read(disk, path).await?;
     let clean = checkpoint::take_clean_shutdown(disk, path).await?;
     let directory = LogDirectory { path: path.to_owned(), id, offline: AtomicBool::new(false), failures };
-    Ok(FoundDirectory {
-        directory: Arc::new(directory),
-        lock,
-        clean,
-        cluster_id: meta.cluster_id,
-        checkpoints,
-    })
+    let directory = Arc::new(directory);
+    Ok((FoundDirectory { directory, clean, cluster_id: meta.cluster_id, checkpoints }, lock))
 }
 
 /// That all directories belong to one cluster.
-pub(super) fn check_cluster<D: Disk>(found: &[FoundDirectory<D>]) -> Result<String, DirectoryError> {
+pub(super) fn check_cluster(found: &[FoundDirectory]) -> Result<String, DirectoryError> {
     let expected = found.first().expect("a node has a log directory").cluster_id.clone();
     for other in found {
         if other.cluster_id != expected {
@@ -179,36 +190,4 @@ pub(super) fn check_cluster<D: Disk>(found: &[FoundDirectory<D>]) -> Result<Stri
         }
     }
     Ok(expected)
-}
-
-/// Whether a directory has been formatted.
-///
-/// # Errors
-///
-/// [`DirectoryError`], also for a `meta.properties` that cannot be read.
-pub async fn is_formatted<D: Disk>(disk: &D, path: &Path) -> Result<bool, DirectoryError> {
-    Ok(checkpoint::read_meta_properties(disk, path).await?.is_some())
-}
-
-/// Formats a directory: from now on it belongs to this node of this cluster. The files of an earlier format
-/// are not touched: whoever calls this has looked.
-///
-/// # Errors
-///
-/// [`DirectoryError`].
-pub async fn format<D: Disk>(
-    disk: &D,
-    path: &Path,
-    cluster_id: &str,
-    node_id: BrokerId,
-    directory_id: Uuid,
-) -> Result<(), DirectoryError> {
-    disk.create_dir_all(path).await?;
-    let meta =
-        MetaProperties { cluster_id: cluster_id.to_owned(), node_id, directory_id: Some(directory_id) };
-    checkpoint::write_meta_properties(disk, path, &meta).await?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        disk.sync_dir(parent).await?;
-    }
-    Ok(())
 }

@@ -8,7 +8,7 @@ mod broker_run;
 pub mod budget;
 pub mod connection;
 pub mod context;
-mod controller_channel;
+pub(crate) mod controller_channel;
 pub mod directories;
 pub mod flusher;
 mod frames;
@@ -26,11 +26,16 @@ mod replicas;
 pub mod service;
 mod sockets;
 mod start;
+mod storage;
 
 pub use lifecycle::LifecycleError;
 pub use raft::MetadataLogError;
 pub use replicas::OpenReplicaError;
-pub use start::{StartError, format, is_formatted, start};
+pub use start::{StartError, start};
+pub use storage::{
+    DirectoryPurpose, FormatError, FormatPlan, FormattedDirectory, InitialVoters, bootstrap_records,
+    cluster_id, format, format_by, is_formatted,
+};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -74,10 +79,13 @@ pub struct Node<E: Env> {
     supervisor: E::Task,
     quorum: E::Task,
     raft: Raft,
-    publisher: E::Task,
+    publisher: Option<E::Task>,
     stop_publisher: oneshot::Sender<()>,
-    lifecycle: E::Task,
+    /// Of a broker.
+    lifecycle: Option<E::Task>,
     leaving: Leaving,
+    /// `controlled.shutdown.enable`.
+    controlled_shutdown: bool,
     failures: mpsc::Receiver<NodeFailure>,
     /// A failure was told already.
     has_failed: bool,
@@ -168,7 +176,8 @@ impl<E: Env> Node<E> {
     /// [`NodeFailure`] if something could not be made durable. The directory concerned is then not marked, and
     /// recovers at the next start.
     pub async fn shutdown(mut self) -> Result<(), NodeFailure> {
-        if !self.leaving.leave(&self.env, HAND_OVER).await {
+        let leaves = self.lifecycle.is_some() && self.controlled_shutdown;
+        if leaves && !self.leaving.leave(&self.env, HAND_OVER).await {
             tracing::warn!("the controller has not moved away what this broker leads: it stops all the same");
         }
         drop(self.lifecycle);
@@ -178,7 +187,9 @@ impl<E: Env> Node<E> {
         }
         // The publisher ends after the image at hand.
         let _ = self.stop_publisher.send(());
-        self.publisher.join().await;
+        if let Some(publisher) = self.publisher {
+            publisher.join().await;
+        }
         let mut failure = self.failures.try_recv().ok();
         let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);
@@ -212,7 +223,8 @@ impl<E: Env> Node<E> {
         drop(self.supervisor);
         let failure = failure.or_else(|| self.failures.try_recv().ok());
         let mut outcome = failure.map_or(Ok(()), Err);
-        if !has_failed && let Some(epoch) = self.registered.epoch() {
+        if !has_failed {
+            let epoch = self.registered.epoch().unwrap_or(BrokerEpoch::NONE);
             let marked = mark_clean(&self.env, &self.directories, epoch).await;
             outcome = outcome.and(marked);
         }

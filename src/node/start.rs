@@ -31,11 +31,12 @@ use super::raft::{
 use super::replica::Queues;
 use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
 use super::sockets::{BUDGET_BYTES, Serving, Sockets, broker_endpoints, controller_endpoints};
+use super::storage::bootstrap_records;
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
 use crate::config::listeners::HostPort;
-use crate::config::server::ServerConfig;
+use crate::config::server::{QuorumSettings, ServerConfig, SnapshotSettings};
 use crate::controller::Settings;
 use crate::controller::features::SUPPORTED_FEATURES;
 use crate::controller::image::FeatureRange;
@@ -44,16 +45,15 @@ use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
 use crate::wire::control::Endpoint;
-use crate::wire::messages::broker_registration::{BrokerRegistrationRequest, Feature};
+use crate::wire::messages::broker_registration::{
+    BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
+};
 
 /// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
 const FLUSHERS: usize = 4;
 
 /// Logs that are prepared at the same time.
 const PREPARERS: usize = 4;
-
-const SESSION_TIMEOUT: Duration = Duration::from_secs(9);
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Unused buffers that are kept.
 const BUFFERS_KEPT_BYTES: usize = 64 << 20;
@@ -86,39 +86,6 @@ pub enum StartError {
     Node(#[from] NodeFailure),
 }
 
-/// Formats all directories of a configuration for one cluster, as the first and only node of it.
-///
-/// # Errors
-///
-/// [`DirectoryError`]. Directories that are formatted already are not touched: whoever calls this has looked.
-pub async fn format<E: Env>(env: &E, config: &ServerConfig, cluster_id: &str) -> Result<(), DirectoryError> {
-    let mut rng = env.rng(Purpose { subsystem: "node", what: "directory-id", instance: 0 });
-    for path in paths(config) {
-        let id = random_uuid(&mut rng);
-        directories::format(env.disk(), &path, cluster_id, config.node_id, id).await?;
-    }
-    Ok(())
-}
-
-/// Whether all directories of a configuration are formatted.
-///
-/// # Errors
-///
-/// [`DirectoryError`], also if some are and some are not.
-pub async fn is_formatted<E: Env>(env: &E, config: &ServerConfig) -> Result<bool, DirectoryError> {
-    let mut missing = Vec::new();
-    let paths = paths(config);
-    for path in &paths {
-        if !directories::is_formatted(env.disk(), path).await? {
-            missing.push(path.clone());
-        }
-    }
-    if !missing.is_empty() && missing.len() < paths.len() {
-        return Err(DirectoryError::NotFormatted(missing.swap_remove(0)));
-    }
-    Ok(missing.is_empty())
-}
-
 /// Starts a node, and returns when it is ready: a broker when the controller has unfenced it.
 ///
 /// # Errors
@@ -127,7 +94,7 @@ pub async fn is_formatted<E: Env>(env: &E, config: &ServerConfig) -> Result<bool
 /// future is dropped.
 pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, StartError> {
     let config = Arc::new(config);
-    let directories = Directories::open(&env, &config).await?;
+    let mut directories = Directories::open(&env, &config).await?;
     let sockets = Sockets::bind(&env, &config).await?;
     let (failed, failures) = mpsc::channel(FAILURES_MAX);
     let (raft, inbox) = Raft::new();
@@ -135,8 +102,10 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let endpoints = controller_endpoints(&config, &sockets.controllers);
     let task = open_quorum(&env, &config, &directories, endpoints, (raft.clone(), inbox), publishing.clone())
         .await?;
-    // The log says how far the node has come, the clock that time has passed since.
-    let run = task.run_number() ^ env.clock().now().0.rotate_left(20);
+    // The log says how far the node has come, the clock that time has passed since; several nodes can share a
+    // process, and its randomness.
+    let own = u64::from(config.node_id.0.unsigned_abs()).rotate_left(48);
+    let run = task.run_number() ^ env.clock().now().0.rotate_left(20) ^ own;
     let metadata = Metadata::new(raft.clone());
     let registered = Registered::default();
     let (housekeeping, chores) = Housekeeping::new();
@@ -149,6 +118,13 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         raft: raft.clone(),
         run,
         metadata: metadata.clone(),
+        controller: ControllerChannel::new(
+            env.clone(),
+            raft.leadership().clone(),
+            "forwarding",
+            config.node_id.0,
+        ),
+        directories: directories.data.clone(),
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
         buffers: buffers.clone(),
@@ -166,28 +142,64 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let controller_listeners = serving.controllers(&env, &broker, sockets.controllers);
     let quorum = env.spawn("quorum", supervise(task.run(), failed.clone()));
 
+    let supervisor = Supervisor {
+        env: env.clone(),
+        metadata: metadata.clone(),
+        data: directories.data.clone(),
+        metadata_directory: directories.of_metadata(),
+        failures: std::mem::replace(&mut directories.failures, mpsc::unbounded_channel().1),
+        failed: failed.clone(),
+    };
+    let (stop_publisher, stop) = oneshot::channel();
+    let mut publisher = Publisher { publishing, metadata: metadata.clone(), broker: None, stop };
+    let mut node = Node {
+        listeners: Vec::new(),
+        controller_listeners,
+        registered: registered.clone(),
+        metadata: metadata.clone(),
+        housekeeping: housekeeping.clone(),
+        directories: directories.all(),
+        workers: Vec::new(),
+        housekeeper: None,
+        supervisor: env.spawn("supervisor", supervisor.run()),
+        quorum,
+        raft: raft.clone(),
+        publisher: None,
+        stop_publisher,
+        lifecycle: None,
+        leaving: Leaving::default(),
+        controlled_shutdown: config.lifecycle.controlled_shutdown,
+        failures,
+        has_failed: false,
+        locks: std::mem::take(&mut directories.locks),
+        env: env.clone(),
+    };
+    if !config.roles.broker {
+        node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed)));
+        node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
+        return Ok(node);
+    }
     let queues = Queues { flushes: FlushQueue::default(), preparations: FlushQueue::default() };
+    node.workers = queues.flushes.start(&env, FLUSHERS);
+    node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
     let (serves, served) = oneshot::channel();
     let (is_ready, ready) = oneshot::channel();
-    let (stop_publisher, stop) = oneshot::channel();
-    let leaving = Leaving::default();
-    let registration = registration(&env, &config, &directories, &sockets.clients, run).await?;
-    let side = BrokerSide {
+    publisher.broker = Some(BrokerSide {
         id: config.node_id,
         replicas: Replicas::new(
             env.clone(),
             config.node_id,
             Arc::new(config.texts.clone()),
-            queues.clone(),
+            queues,
             directories.data.clone(),
         ),
-        housekeeping: housekeeping.clone(),
+        housekeeping,
         found: directories.found_replicas(),
         registered: registered.clone(),
         opened: Some(replicas_open),
-    };
-    let publisher = Publisher { publishing, metadata: metadata.clone(), broker: Some(side), stop };
+    });
+    let endpoints = broker_endpoints(&config, &sockets.clients);
     let lifecycle = Lifecycle {
         env: env.clone(),
         channel: ControllerChannel::new(
@@ -196,52 +208,23 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
             "heartbeat",
             config.node_id.0,
         ),
-        registration,
-        registered: registered.clone(),
-        metadata: metadata.clone(),
-        directories: directories.data.clone(),
-        interval: HEARTBEAT_INTERVAL,
-        session_timeout: SESSION_TIMEOUT,
-        serves: served,
-        ready: Some(is_ready),
-        leaving: leaving.clone(),
-    };
-    let supervisor = Supervisor {
-        env: env.clone(),
-        metadata: metadata.clone(),
-        data: directories.data.clone(),
-        metadata_directory: directories.of_metadata(),
-        failures: directories.failures,
-        failed: failed.clone(),
-    };
-    let mut workers = queues.flushes.start(&env, FLUSHERS);
-    workers.extend(queues.preparations.start(&env, PREPARERS));
-    let mut node = Node {
-        listeners: Vec::new(),
-        controller_listeners,
+        registration: registration(&env, &config, &directories, endpoints, run).await?,
         registered,
         metadata,
-        housekeeping,
-        directories: directories.found.iter().map(|found| Arc::clone(&found.directory)).collect(),
-        workers,
-        housekeeper: None,
-        supervisor: env.spawn("supervisor", supervisor.run()),
-        quorum,
-        raft,
-        publisher: env.spawn("publisher", supervise(publisher.run(), failed.clone())),
-        stop_publisher,
-        lifecycle: env.spawn("lifecycle", supervise(lifecycle.run(), failed)),
-        leaving,
-        failures,
-        has_failed: false,
-        locks: directories.found.into_iter().map(|found| found.lock).collect(),
-        env,
+        directories: directories.data.clone(),
+        interval: config.lifecycle.heartbeat_interval,
+        session_timeout: config.lifecycle.session_timeout,
+        serves: served,
+        ready: Some(is_ready),
+        leaving: node.leaving.clone(),
     };
+    node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed.clone())));
+    node.lifecycle = Some(env.spawn("lifecycle", supervise(lifecycle.run(), failed)));
     node.wait_for(open).await?;
     // What is left of partitions that are gone must not be taken for theirs who come under the same name.
     housekeeper.checkpoint_all().await;
-    node.housekeeper = Some(node.env.spawn("housekeeper", housekeeper.run()));
-    node.listeners = serving.clients(&node.env, &broker, sockets.clients);
+    node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
+    node.listeners = serving.clients(&env, &broker, sockets.clients);
     // If the task has ended, its failure is what is waited for next.
     let _ = serves.send(());
     node.wait_for(ready).await?;
@@ -253,36 +236,37 @@ const FAILURES_MAX: usize = 8;
 
 /// The directories of a node, locked and read.
 struct Directories<E: Env> {
-    found: Vec<FoundDirectory<E::Disk>>,
+    found: Vec<FoundDirectory>,
     /// Those of partitions.
     data: Vec<Arc<LogDirectory>>,
     metadata_path: PathBuf,
     cluster_id: String,
     failures: mpsc::UnboundedReceiver<DirectoryFailure>,
+    locks: Vec<<E::Disk as Disk>::Lock>,
 }
 
 impl<E: Env> Directories<E> {
     async fn open(env: &E, config: &ServerConfig) -> Result<Self, DirectoryError> {
         let (failed, failures) = mpsc::unbounded_channel();
-        let mut found: Vec<FoundDirectory<E::Disk>> = Vec::new();
-        for path in paths(config) {
-            found.push(directories::open(env.disk(), &path, config.node_id, failed.clone()).await?);
+        let (mut found, mut locks) = (Vec::new(), Vec::new());
+        for path in config.directories() {
+            let (one, lock) = directories::open(env.disk(), &path, config.node_id, failed.clone()).await?;
+            found.push(one);
+            locks.push(lock);
         }
         let cluster_id = directories::check_cluster(&found)?;
-        let of_data = |found: &&FoundDirectory<E::Disk>| {
-            config.log_dirs.iter().any(|path| path == found.directory.path())
-        };
+        let of_data =
+            |found: &&FoundDirectory| config.log_dirs.iter().any(|path| path == found.directory.path());
         let data = found.iter().filter(of_data).map(|found| Arc::clone(&found.directory)).collect();
-        Ok(Self { found, data, metadata_path: config.metadata_log_dir.clone(), cluster_id, failures })
+        Ok(Self { found, data, metadata_path: config.metadata_log_dir.clone(), cluster_id, failures, locks })
     }
 
     fn all(&self) -> Vec<Arc<LogDirectory>> {
         self.found.iter().map(|found| Arc::clone(&found.directory)).collect()
     }
 
-    fn metadata(&self) -> &FoundDirectory<E::Disk> {
-        let is_it =
-            |found: &&FoundDirectory<E::Disk>| found.directory.path() == Path::new(&self.metadata_path);
+    fn metadata(&self) -> &FoundDirectory {
+        let is_it = |found: &&FoundDirectory| found.directory.path() == Path::new(&self.metadata_path);
         self.found.iter().find(is_it).expect("it is one of the paths")
     }
 
@@ -291,7 +275,7 @@ impl<E: Env> Directories<E> {
     }
 
     fn found_replicas(&self) -> Vec<FoundReplicas> {
-        let is_data = |found: &&FoundDirectory<E::Disk>| {
+        let is_data = |found: &&FoundDirectory| {
             self.data.iter().any(|directory| Arc::ptr_eq(directory, &found.directory))
         };
         let found = self.found.iter().filter(is_data);
@@ -301,18 +285,9 @@ impl<E: Env> Directories<E> {
     }
 }
 
-/// All directories of a node: those of its partitions, and that of the metadata log.
-fn paths(config: &ServerConfig) -> Vec<PathBuf> {
-    let mut paths = config.log_dirs.clone();
-    if !paths.contains(&config.metadata_log_dir) {
-        paths.push(config.metadata_log_dir.clone());
-    }
-    paths
-}
-
 /// What the checkpoint files hold, by directory and name.
-fn written<D: Disk>(found: &[FoundDirectory<D>]) -> Written {
-    let files = |found: &FoundDirectory<D>| {
+fn written(found: &[FoundDirectory]) -> Written {
+    let files = |found: &FoundDirectory| {
         let path = found.directory.path().to_owned();
         found.checkpoints.files().map(|(name, content)| ((path.clone(), name), content.clone()))
     };
@@ -326,7 +301,7 @@ async fn open_quorum<E: Env>(
     endpoints: Vec<Endpoint>,
     (raft, inbox): (Raft, mpsc::UnboundedReceiver<Message>),
     publishing: Publishing,
-) -> Result<RaftTask<E>, MetadataLogError> {
+) -> Result<RaftTask<E>, StartError> {
     let found = directories.metadata();
     let recovery_point = found.checkpoints.recovery_points.get(&metadata_partition());
     let hints = RaftLogHints {
@@ -350,23 +325,47 @@ async fn open_quorum<E: Env>(
     };
     let voters = fixed_voters(config, &identity);
     let opened = RaftLog::open(env, &dir, log_config, hints, voters).await?;
-    RaftTask::new(RaftParts {
+    let task = RaftTask::new(RaftParts {
         env: env.clone(),
         raft,
         inbox,
         opened,
         identity,
-        quorum: QuorumConfig::default(),
-        snapshots: SnapshotPolicy::default(),
+        quorum: quorum_config(&config.quorum),
+        snapshots: snapshot_policy(&config.snapshots),
+        bootstrap: bootstrap_records(env.disk(), found.directory.path()).await?,
         cluster_id: directories.cluster_id.clone(),
         settings: Settings::new(directories.cluster_id.clone(), config),
         timers: ControllerTimers {
-            session_timeout: SESSION_TIMEOUT,
-            balance_interval: Some(Duration::from_secs(300)),
-            leaderless_interval: Duration::from_secs(300),
+            session_timeout: config.lifecycle.session_timeout,
+            balance_interval: config.elections.rebalance_interval,
+            leaderless_interval: config.elections.unclean_interval,
         },
         publishing,
-    })
+    })?;
+    Ok(task)
+}
+
+fn quorum_config(settings: &QuorumSettings) -> QuorumConfig {
+    QuorumConfig {
+        election_timeout: settings.election_timeout,
+        fetch_timeout: settings.fetch_timeout,
+        election_backoff_max: settings.election_backoff_max,
+        request_timeout: settings.request_timeout,
+        retry_backoff: settings.retry_backoff,
+        // Well below the fetch timeout: an idle follower must not give its leader up.
+        fetch_wait_max: QuorumConfig::default().fetch_wait_max.min(settings.fetch_timeout / 4),
+        snapshot_chunk_bytes: settings.fetch_snapshot_max_bytes,
+    }
+}
+
+fn snapshot_policy(settings: &SnapshotSettings) -> SnapshotPolicy {
+    SnapshotPolicy {
+        bytes_between: settings.bytes_between,
+        interval_max: settings.interval_max,
+        retention_bytes: settings.retention_bytes.unwrap_or(u64::MAX),
+        retention: settings.retention.unwrap_or(Duration::MAX),
+    }
 }
 
 fn bootstrap(config: &ServerConfig) -> Vec<Address> {
@@ -401,7 +400,7 @@ async fn registration<E: Env>(
     env: &E,
     config: &ServerConfig,
     directories: &Directories<E>,
-    sockets: &[super::sockets::Socket<E>],
+    listeners: Vec<BrokerEndpoint>,
     run: u64,
 ) -> Result<BrokerRegistrationRequest, DiskError> {
     let previous = broker_run::previous_epoch(env, &directories.found, &directories.data).await?;
@@ -415,7 +414,7 @@ async fn registration<E: Env>(
         broker_id: config.node_id.0,
         cluster_id: directories.cluster_id.clone(),
         incarnation_id: random_uuid(&mut rng),
-        listeners: broker_endpoints(config, sockets),
+        listeners,
         features: SUPPORTED_FEATURES.iter().map(feature).collect(),
         rack: config.rack.clone(),
         is_migrating_zk_broker: false,
@@ -463,6 +462,6 @@ async fn supervise<F: Into<NodeFailure> + std::fmt::Display>(
     }
 }
 
-fn random_uuid(rng: &mut Rng) -> Uuid {
+pub(super) fn random_uuid(rng: &mut Rng) -> Uuid {
     Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::budget::Budget;
 use super::context::{Authorizer, ConnectionContext, Operation, Principal, RequestContext, Resource};
+use super::controller_channel::ControllerChannel;
 use super::service::{Answer, IncomingRequest, Reply, Service as _};
 use super::{Node, format, start};
 use crate::broker::{Broker, BrokerParts};
@@ -81,6 +82,8 @@ impl Setup {
             raft: node.raft.clone(),
             run: 0,
             metadata: node.metadata.clone(),
+            controller: ControllerChannel::new(env.clone(), node.raft.leadership().clone(), "test", 1),
+            directories: node.directories.clone(),
             housekeeping: node.housekeeping.clone(),
             responses: Budget::new("responses", 1 << 20),
             buffers: BufferPool::new(0),

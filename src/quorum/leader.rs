@@ -1,5 +1,6 @@
 //! Leading: who holds what, what is committed, who fetches.
 
+use crate::wire::control::Endpoint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ pub(super) struct Leader {
 }
 
 /// What DescribeQuorum says. Times are of this node's clock.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Description {
     /// The leader: this node.
     pub leader: BrokerId,
@@ -79,6 +80,8 @@ pub struct Description {
     pub voters: Vec<ReplicaDescription>,
     /// The other replicas that fetch.
     pub observers: Vec<ReplicaDescription>,
+    /// Where the voters listen, as far as that is known.
+    pub endpoints: Vec<(BrokerId, Vec<Endpoint>)>,
 }
 
 /// A replica.
@@ -396,6 +399,7 @@ impl Quorum {
             high_watermark: leader.established.then_some(self.committed),
             voters: leader.voters.values().map(describe).collect(),
             observers: leader.observers.values().filter(fetches).map(describe).collect(),
+            endpoints: self.voters.current().iter().map(|it| (it.key.id, it.endpoints.clone())).collect(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use ottla::env::{
-    Disk, DiskError, DiskErrorKind, DiskOperation, Entry, Env, Event, File, OpenMode, Purpose, Rng,
+    Disk, DiskError, DiskErrorKind, DiskOperation, Entry, Env, Event, File, OpenMode, Purpose, Rng, Space,
 };
 
 /// A world like `E`, but for its disk.
@@ -139,6 +139,10 @@ impl<D: Disk> Disk for FaultyDisk<D> {
     async fn sync_dir(&self, path: &Path) -> Result<(), DiskError> {
         self.check_sync(DiskOperation::SyncDir, path)?;
         self.inner.sync_dir(path).await
+    }
+
+    fn space(&self, path: &Path) -> Option<Space> {
+        self.inner.space(path)
     }
 
     async fn lock_dir(&self, path: &Path) -> Result<D::Lock, DiskError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use ottla::env::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode};
+use ottla::env::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode, Space};
 
 use super::names::InodeId;
 use super::{Inode, Machine, State, disk_error};
@@ -184,6 +184,10 @@ impl Disk for SimDisk {
             result
         };
         self.operate((DiskOperation::SyncDir, path), SYNC_NS, effect).await
+    }
+
+    fn space(&self, _: &Path) -> Option<Space> {
+        None
     }
 
     async fn lock_dir(&self, path: &Path) -> Result<SimLock, DiskError> {

@@ -6,12 +6,12 @@ use crate::wire::messages::controller_registration;
 #[test]
 fn a_new_log_begins_with_features_and_defaults() {
     let mut cluster = Cluster::new();
-    cluster.take(cluster.controller.activate());
+    cluster.take(cluster.controller.activate(None));
     let features = cluster.image().features().collect::<Vec<_>>();
     assert_eq!(features, [(ELR_VERSION, 1), (METADATA_VERSION, 30)]);
     assert!(cluster.image().elr_enabled());
     assert_eq!(cluster.image().config(ResourceType::Broker, "")["min.insync.replicas"], "2");
-    assert_eq!(cluster.controller.activate().records, [], "the next controller has nothing to add");
+    assert_eq!(cluster.controller.activate(None).records, [], "the next controller has nothing to add");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl Cluster {
     /// With the brokers 1 to `count` registered and unfenced.
     fn with_brokers(count: i32) -> Self {
         let mut cluster = Self::new();
-        cluster.take(cluster.controller.activate());
+        cluster.take(cluster.controller.activate(None));
         for id in 1..=count {
             cluster.start_broker(id, u128::try_from(id).expect("positive"));
         }

@@ -10,7 +10,7 @@ fn activation_ends_the_transaction_of_a_predecessor() {
     cluster.append(FeatureLevelRecord { name: "f".to_owned(), feature_level: 1 }.into());
     assert_eq!(cluster.image().feature("f"), 1);
     assert_eq!(cluster.controller.metadata().published(), &{ before.clone() }, "nobody sees it yet");
-    let decision = cluster.controller.activate();
+    let decision = cluster.controller.activate(None);
     assert_eq!(decision.records.len(), 1);
     cluster.take(decision);
     assert_eq!(cluster.image().feature("f"), 0);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode};
+use crate::env::{Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode, Space};
 
 /// Buffers in one write call: the kernel's limit (IOV_MAX).
 const SLICES_PER_WRITE: usize = 1024;
@@ -84,6 +84,12 @@ impl Disk for TokioDisk {
             Ok(rustix::fs::fsync(directory)?)
         })
         .await
+    }
+
+    fn space(&self, path: &Path) -> Option<Space> {
+        let stat = rustix::fs::statvfs(path).ok()?;
+        let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
+        Some(Space { total: bytes(stat.f_blocks), usable: bytes(stat.f_bavail) })
     }
 
     /// Two locks on one file: `flock` keeps out every other handle, in this process too; the POSIX lock is

@@ -5,6 +5,7 @@
 //! under way is the next leader's to know.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::controller::{Controller, Decision, Heartbeats, Metadata, Settings};
@@ -55,6 +56,8 @@ pub(super) struct Active {
     heartbeats: Heartbeats,
     rng: Rng,
     timers: ControllerTimers,
+    /// What a new log begins with.
+    bootstrap: Option<Arc<[MetadataRecord]>>,
     /// It has written what a new controller writes first.
     activated: bool,
     balance_due: Option<Mono>,
@@ -69,6 +72,7 @@ impl Active {
         epoch: LeaderEpoch,
         settings: Settings,
         committed: Metadata,
+        bootstrap: Option<Arc<[MetadataRecord]>>,
         timers: ControllerTimers,
         rng: Rng,
         now: Mono,
@@ -80,6 +84,7 @@ impl Active {
             heartbeats,
             rng,
             timers,
+            bootstrap,
             activated: false,
             balance_due: timers.balance_interval.map(|interval| now + interval),
             leaderless_due: now + timers.leaderless_interval,
@@ -132,11 +137,6 @@ impl Active {
         }
     }
 
-    /// What the controller has decided so far, committed or not.
-    pub(super) fn metadata(&self) -> &Metadata {
-        self.controller.metadata()
-    }
-
     /// When there may be something to do that nobody asks for.
     pub(super) fn next_deadline(&self) -> Mono {
         let expiry = self.heartbeats.next_expiry(self.controller.metadata().current());
@@ -148,7 +148,7 @@ impl Active {
     /// One thing that is due. To be asked again until there is none.
     pub(super) fn due(&mut self, now: Mono) -> Option<Undertaking> {
         if !std::mem::replace(&mut self.activated, true) {
-            return Some(undertaking(self.controller.activate()));
+            return Some(undertaking(self.controller.activate(self.bootstrap.as_deref())));
         }
         let fencing = self.controller.fence_stale_broker(&self.heartbeats, now);
         if let Some(broker) = fencing.response {

@@ -185,11 +185,6 @@ impl<E: Env> RaftLog<E> {
         self.log.log_end()
     }
 
-    /// The end of what is surely on disk.
-    pub(super) fn durable_end(&self) -> Offset {
-        self.log.durable_end()
-    }
-
     /// Its size in bytes.
     pub(super) fn size_bytes(&self) -> u64 {
         self.log.size_bytes()

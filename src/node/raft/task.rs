@@ -52,6 +52,8 @@ pub(crate) struct RaftParts<E: Env> {
     pub(crate) snapshots: SnapshotPolicy,
     pub(crate) cluster_id: String,
     pub(crate) settings: Settings,
+    /// What a new log begins with.
+    pub(crate) bootstrap: Option<Vec<MetadataRecord>>,
     pub(crate) timers: ControllerTimers,
     pub(crate) publishing: Publishing,
 }
@@ -66,6 +68,7 @@ pub(crate) struct RaftTask<E: Env> {
     peers: Peers<E>,
     publishing: Publishing,
     settings: Settings,
+    bootstrap: Option<Arc<[MetadataRecord]>>,
     timers: ControllerTimers,
     snapshot_policy: SnapshotPolicy,
     /// What is committed, replayed up to [`Self::replayed`].
@@ -106,7 +109,9 @@ impl<E: Env> RaftTask<E> {
         let OpenedLog { log, view, voters, metadata, election } = opened;
         let now = env.clock().now();
         let (endpoints, own_address) = (identity.endpoints.clone(), identity.address());
-        let instance = election.map_or(0, |election| u64::from(election.epoch.0.unsigned_abs()));
+        let epoch = election.map_or(0, |election| u64::from(election.epoch.0.unsigned_abs()));
+        // Several nodes can share a process, and its randomness.
+        let instance = epoch | u64::from(identity.key.id.0.unsigned_abs()) << 32;
         let start = Start {
             identity,
             config,
@@ -139,6 +144,7 @@ impl<E: Env> RaftTask<E> {
             peers,
             publishing: parts.publishing,
             settings: parts.settings,
+            bootstrap: parts.bootstrap.map(Arc::from),
             timers: parts.timers,
             snapshot_policy: parts.snapshots,
             committed: metadata,
@@ -371,7 +377,15 @@ impl<E: Env> RaftTask<E> {
             instance: u64::from(epoch.0.unsigned_abs()),
         });
         let (committed, now) = (self.committed.clone(), self.env.clock().now());
-        self.active = Some(Active::new(epoch, self.settings.clone(), committed, self.timers, rng, now));
+        self.active = Some(Active::new(
+            epoch,
+            self.settings.clone(),
+            committed,
+            self.bootstrap.clone(),
+            self.timers,
+            rng,
+            now,
+        ));
         tracing::info!(%epoch, "this node is the active controller");
     }
 

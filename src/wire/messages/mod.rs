@@ -31,6 +31,7 @@ pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
+pub mod principal;
 pub mod produce;
 pub mod remove_raft_voter;
 pub mod unregister_broker;
