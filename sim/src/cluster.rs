@@ -1,4 +1,4 @@
-//! The glue: a simulated node is the crate's own, broker and voter in one, started as the binary starts it.
+//! The glue: a simulated node is the crate's own, started as the binary starts it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use ottla::config::server::{ServerConfig, single_broker};
-use ottla::env::{Env as _, Purpose};
-use ottla::node::{self, directories};
+use ottla::node::{self, FormatPlan};
 use ottla::types::Uuid;
-use rand_core::Rng as _;
 use tokio::sync::Notify;
 
 use crate::dice::Dice;
@@ -49,35 +47,32 @@ impl Node {
         Self { cluster, cluster_id: cluster_id.to_string() }
     }
 
-    /// Formats the directories that are not: all at first, and later those on a disk that was replaced.
-    async fn format(&self, env: &SimEnv, config: &ServerConfig) -> Result<(), directories::DirectoryError> {
-        let mut rng = env.rng(Purpose { subsystem: "cli", what: "directory-id", instance: 0 });
-        for path in config.log_dirs.iter().chain([&config.metadata_log_dir]) {
-            if !directories::is_formatted(env.disk(), path).await? {
-                let id = Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()));
-                directories::format(env.disk(), path, &self.cluster_id, config.node_id, id).await?;
-            }
-        }
-        Ok(())
-    }
-
     fn config(&self, own: NodeId) -> ServerConfig {
-        let cluster = &self.cluster;
-        let data = format!("/{DATA_DISK}");
-        let mut texts =
-            single_broker(&format!("{}:{BROKER_PORT}", Net::address_of(own)), CONTROLLER_PORT, &data);
-        let voter = |id: u32| format!("{id}@{}:{CONTROLLER_PORT}", Net::address_of(NodeId(id)));
-        let voters: Vec<String> = (1..=cluster.nodes).map(voter).collect();
+        let (cluster, address) = (&self.cluster, Net::address_of(own));
+        let (data, metadata) = (format!("/{DATA_DISK}"), format!("/{METADATA_DISK}"));
+        let mut texts = single_broker(&format!("{address}:{BROKER_PORT}"), CONTROLLER_PORT, &data);
+        let voter = |id: &NodeId| format!("{}@{}:{CONTROLLER_PORT}", id.0, Net::address_of(*id));
+        let voters: Vec<String> = cluster.voters().iter().map(voter).collect();
         let rack = cluster.racks().iter().position(|rack| rack.contains(&own));
         let copies = cluster.copies();
+        let (serves, votes) = (cluster.brokers().contains(&own), cluster.voters().contains(&own));
         let mut set = |name: &str, value: String| texts.insert(name.to_owned(), value);
         set("node.id", own.0.to_string());
         set("controller.quorum.voters", voters.join(","));
         set("default.replication.factor", copies.replicas.to_string());
         set("min.insync.replicas", copies.min_insync.to_string());
         set("broker.rack", format!("rack-{}", rack.expect("every node stands in a rack") + 1));
-        if cluster.nodes > 1 {
-            set("metadata.log.dir", format!("/{METADATA_DISK}"));
+        if cluster.all().len() > 1 {
+            set("metadata.log.dir", metadata.clone());
+        }
+        if !votes {
+            set("process.roles", "broker".to_owned());
+            set("listeners", format!("PLAINTEXT://{address}:{BROKER_PORT}"));
+        }
+        if !serves {
+            set("process.roles", "controller".to_owned());
+            set("listeners", format!("CONTROLLER://{address}:{CONTROLLER_PORT}"));
+            set("log.dirs", metadata);
         }
         texts.extend(cluster.broker.clone());
         let (config, _warnings) = ServerConfig::parse(texts).expect("the configuration is right");
@@ -89,7 +84,8 @@ impl Program for Node {
     /// Formats its disks if nobody has yet, serves, and stops when asked; ends when the node cannot go on.
     async fn run(&self, env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
         let config = self.config(env.life().node);
-        self.format(&env, &config).await.map_err(|error| error.to_string())?;
+        let plan = FormatPlan { ignore_formatted: true, ..FormatPlan::new(&self.cluster_id) };
+        node::format_by(&env, &config, &plan).await.map_err(|error| error.to_string())?;
         let mut node = node::start(env, config).await.map_err(|error| error.to_string())?;
         let failure = {
             let (mut failed, mut stopped) = (pin!(node.failed()), pin!(stop.notified()));

@@ -23,6 +23,8 @@ pub struct Profile {
     /// After which none comes.
     pub until_ms: u64,
     /// Those who suffer.
+    pub nodes: Vec<NodeId>,
+    /// Those among them with partitions.
     pub brokers: Vec<NodeId>,
     /// Which of them stand together.
     pub racks: Vec<Vec<NodeId>>,
@@ -65,7 +67,8 @@ impl Schedule {
 }
 
 fn draw_fault(dice: &mut Dice, kind: FaultKind, hit: Option<NodeId>, profile: &Profile) -> Fault {
-    let drawn = profile.brokers[dice.index(profile.brokers.len())];
+    let those = if kind == FaultKind::Wipe { &profile.brokers } else { &profile.nodes };
+    let drawn = those[dice.index(those.len())];
     let node = hit.unwrap_or(drawn);
     let client = profile.clients[dice.index(profile.clients.len())];
     let for_ms = duration(dice, profile);
@@ -103,7 +106,7 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, hit: Option<NodeId>, profile: &P
             let by_ms = dice.between(1, far) as i64;
             Fault::ClockStep { node, by_ms: if dice.coin() { by_ms } else { -by_ms } }
         }
-        FaultKind::CrashAll | FaultKind::Blackout => kill_many(dice, kind, &profile.brokers, for_ms),
+        FaultKind::CrashAll | FaultKind::Blackout => kill_many(dice, kind, &profile.nodes, for_ms),
         FaultKind::RackPowerLoss => {
             let rack = &profile.racks[dice.index(profile.racks.len())];
             kill_many(dice, kind, rack, for_ms)
@@ -111,7 +114,7 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, hit: Option<NodeId>, profile: &P
         FaultKind::Isolate => isolate(dice, node, profile, for_ms),
         FaultKind::RollingRestart => {
             let pause_ms = dice.between(500, 8_000);
-            Fault::RollingRestart { nodes: profile.brokers.clone(), down_ms: for_ms, pause_ms }
+            Fault::RollingRestart { nodes: profile.nodes.clone(), down_ms: for_ms, pause_ms }
         }
     }
 }
@@ -119,7 +122,7 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, hit: Option<NodeId>, profile: &P
 /// Mostly short, sometimes long; where there are others to take over, sometimes so long that they do.
 fn duration(dice: &mut Dice, profile: &Profile) -> u64 {
     let for_ms = if dice.one_in(4) { dice.between(1_000, 8_000) } else { dice.between(20, 1_000) };
-    if profile.brokers.len() > 1 && dice.one_in(4) { dice.between(8_000, 20_000) } else { for_ms }
+    if profile.nodes.len() > 1 && dice.one_in(4) { dice.between(8_000, 20_000) } else { for_ms }
 }
 
 /// At the other end of a link: a client, or one of the other nodes.
@@ -129,7 +132,7 @@ fn peer(dice: &mut Dice, node: NodeId, client: NodeId, profile: &Profile) -> Nod
 }
 
 fn others(node: NodeId, profile: &Profile) -> Vec<NodeId> {
-    profile.brokers.iter().copied().filter(|other| *other != node).collect()
+    profile.nodes.iter().copied().filter(|other| *other != node).collect()
 }
 
 fn link_fault(dice: &mut Dice, kind: FaultKind, (node, peer): (NodeId, NodeId), for_ms: u64) -> Fault {
@@ -187,6 +190,7 @@ mod tests {
             from_ms: 1_000,
             until_ms: 40_000,
             racks: brokers.iter().map(|broker| vec![*broker]).collect(),
+            nodes: brokers.clone(),
             brokers,
             clients: vec![NodeId(102), NodeId(103)],
             losses: Losses::default(),

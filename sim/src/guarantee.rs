@@ -94,15 +94,10 @@ impl Row {
     fn reach(self, kind: FaultKind, all: &BTreeSet<FaultKind>, copies: Copies) -> Reach {
         let comes = |kinds: &[FaultKind]| kinds.iter().any(|kind| all.contains(kind));
         let crashes = comes(&[FaultKind::Crash, FaultKind::CrashAll]);
-        let power = comes(&[
-            FaultKind::PowerLoss,
-            FaultKind::Blackout,
-            FaultKind::RackPowerLoss,
-            FaultKind::Wipe,
-        ]);
-        let restarts = power
-            || crashes
-            || comes(&[FaultKind::Stop, FaultKind::PowerOff, FaultKind::RollingRestart]);
+        let power =
+            comes(&[FaultKind::PowerLoss, FaultKind::Blackout, FaultKind::RackPowerLoss, FaultKind::Wipe]);
+        let restarts =
+            power || crashes || comes(&[FaultKind::Stop, FaultKind::PowerOff, FaultKind::RollingRestart]);
         // What the leader alone has acknowledged is gone as soon as another one leads.
         if self.acks == Acks::Leader && copies.replicas > 1 && may_move_leaders(kind) {
             return Reach::Beyond;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::disk::{DiskCounts, DiskFaults};
 use crate::cluster::DATA_DISK;
+use crate::disk::{DiskCounts, DiskFaults};
 use crate::engine::NodeId;
 use crate::faults::{Fault, FaultKind, Moment, Schedule, Way};
 use crate::process::{Processes, Program};
@@ -22,7 +22,7 @@ const LOOK_NS: u64 = 100 * MS;
 pub struct Nemesis<P> {
     world: World,
     processes: Processes<P>,
-    brokers: Vec<NodeId>,
+    nodes: Vec<NodeId>,
     state: Arc<Mutex<State>>,
 }
 
@@ -81,9 +81,9 @@ pub struct Lost {
 }
 
 impl<P: Program> Nemesis<P> {
-    /// A nemesis for these brokers.
-    pub fn new(world: World, processes: Processes<P>, brokers: Vec<NodeId>) -> Self {
-        Self { world, processes, brokers, state: Arc::default() }
+    /// A nemesis for these nodes.
+    pub fn new(world: World, processes: Processes<P>, nodes: Vec<NodeId>) -> Self {
+        Self { world, processes, nodes, state: Arc::default() }
     }
 
     /// Injects every fault at its time.
@@ -147,7 +147,7 @@ impl<P: Program> Nemesis<P> {
             Way::Out => vec![(node, other)],
         });
         let from_ns = self.world.engine().now_ns();
-        let is_alone = self.brokers.iter().all(|other| *other == node || from.contains(other));
+        let is_alone = self.nodes.iter().all(|other| *other == node || from.contains(other));
         if way == Way::Both && is_alone {
             let until_ns = from_ns + for_ms * MS;
             self.state().isolations.push(Isolation { node, from_ns, until_ns });
@@ -224,11 +224,11 @@ impl<P: Program> Nemesis<P> {
         state.isolations.iter_mut().for_each(|isolation| isolation.until_ns = isolation.until_ns.min(now));
         drop(state);
         self.world.net().heal_all();
-        for &node in &self.brokers {
+        for &node in &self.nodes {
             self.world.disk(node).set_faults(|faults| *faults = DiskFaults::NONE);
             self.world.engine().resume(node);
         }
-        self.processes.make_peace(&self.brokers);
+        self.processes.make_peace(&self.nodes);
     }
 
     /// The faults that hit machines so far, in order.
@@ -244,8 +244,7 @@ impl<P: Program> Nemesis<P> {
     /// What came of the faults so far.
     pub fn fired(&self) -> Fired {
         let injected = self.state().injected.clone();
-        let disks: Vec<DiskCounts> =
-            self.brokers.iter().map(|node| self.world.disk(*node).counts()).collect();
+        let disks: Vec<DiskCounts> = self.nodes.iter().map(|node| self.world.disk(*node).counts()).collect();
         let sum = |pick: fn(&DiskCounts) -> u64| disks.iter().map(pick).sum::<u64>();
         let net = self.world.net().counts();
         let lost = Lost {
@@ -261,7 +260,9 @@ impl<P: Program> Nemesis<P> {
             FaultKind::SlowDisk => sum(|disk| disk.stalls),
             FaultKind::BitRot => sum(|disk| disk.rotted),
             FaultKind::LyingSync => sum(|disk| disk.lies),
-            FaultKind::Cut | FaultKind::CutOneWay | FaultKind::Isolate => net.held + net.cut_syns + net.lost_resets,
+            FaultKind::Cut | FaultKind::CutOneWay | FaultKind::Isolate => {
+                net.held + net.cut_syns + net.lost_resets
+            }
             FaultKind::SlowLink => net.slowed,
             FaultKind::Crash
             | FaultKind::PowerLoss
@@ -301,5 +302,115 @@ fn set_disk_fault(faults: &mut DiskFaults, kind: FaultKind, on: Option<(u32, u64
         FaultKind::SlowDisk => faults.slowness = u64::from(rate).max(1),
         FaultKind::DiskFull => faults.capacity = on.map(|(_, room)| room),
         _ => unreachable!("{} is no fault of a disk", kind.label()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::engine::Limits;
+    use crate::env::SimEnv;
+    use crate::trace::Keep;
+    use crate::world::simulate;
+
+    /// Runs until it is asked to stop.
+    #[derive(Clone)]
+    struct Idler;
+
+    impl Program for Idler {
+        async fn run(&self, _env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
+            stop.notified().await;
+            Ok(())
+        }
+    }
+
+    const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+    fn play<F: Future<Output = ()> + Send + 'static>(
+        body: impl FnOnce(World, Processes<Idler>, Nemesis<Idler>) -> F + Send,
+    ) {
+        let simulation = simulate(1, Limits::default(), Keep::Nothing, |world| {
+            let processes = Processes::new(world.clone(), Idler);
+            NODES.into_iter().for_each(|node| processes.start(node));
+            let nemesis = Nemesis::new(world.clone(), processes.clone(), NODES.to_vec());
+            body(world, processes, nemesis)
+        });
+        simulation.outcome.expect("the run ends by itself");
+    }
+
+    #[test]
+    fn a_link_heals_when_the_last_of_its_faults_is_over() {
+        play(|world, _, nemesis| async move {
+            let [one, two, three] = NODES;
+            nemesis.inject(&Fault::Isolate {
+                node: one,
+                from: vec![two, three],
+                way: Way::Both,
+                for_ms: 500,
+            });
+            nemesis.inject(&Fault::Cut { from: one, to: two, both: true, for_ms: 100 });
+            let isolated = nemesis.isolations();
+            assert_eq!((isolated[0].node, isolated[0].until_ns - isolated[0].from_ns), (one, 500 * MS));
+            world.engine().sleep(200 * MS).await;
+            assert!(world.net().is_cut(one, two) && world.net().is_cut(three, one), "too early");
+            assert!(!world.net().is_cut(two, three));
+            world.engine().sleep(400 * MS).await;
+            assert!(!world.net().is_cut(one, two) && !world.net().is_cut(three, one));
+        });
+    }
+
+    #[test]
+    fn peace_ends_an_isolation() {
+        play(|world, _, nemesis| async move {
+            let [one, two, three] = NODES;
+            nemesis.inject(&Fault::Isolate {
+                node: one,
+                from: vec![two, three],
+                way: Way::Both,
+                for_ms: 500,
+            });
+            nemesis.inject(&Fault::Isolate { node: two, from: vec![one, three], way: Way::Out, for_ms: 500 });
+            world.engine().sleep(100 * MS).await;
+            nemesis.heal_all();
+            let isolated = nemesis.isolations();
+            assert_eq!(isolated.len(), 1, "who hears or is heard is not alone");
+            assert_eq!(isolated[0].until_ns, world.engine().now_ns());
+            assert!(!world.net().is_cut(one, two));
+        });
+    }
+
+    #[test]
+    fn nodes_go_at_once_and_come_back_apart() {
+        play(|world, processes, nemesis| async move {
+            let (kind, nodes) = (FaultKind::Blackout, NODES.to_vec());
+            nemesis.inject(&Fault::KillMany { kind, nodes, down_ms: 100, apart_ms: 100 });
+            let up = || NODES.map(|node| processes.is_running(node));
+            assert_eq!(up(), [false, false, false]);
+            world.engine().sleep(150 * MS).await;
+            assert_eq!(up(), [true, false, false]);
+            world.engine().sleep(200 * MS).await;
+            assert_eq!(up(), [true, true, true]);
+            assert_eq!(nemesis.hits().len(), 3);
+        });
+    }
+
+    #[test]
+    fn a_rolling_restart_takes_one_node_at_a_time() {
+        play(|world, processes, nemesis| async move {
+            let nodes = NODES.to_vec();
+            nemesis.inject(&Fault::RollingRestart { nodes, down_ms: 300, pause_ms: 500 });
+            let mut down = std::collections::BTreeSet::new();
+            for _ in 0..600 {
+                world.engine().sleep(20 * MS).await;
+                let away: Vec<_> = NODES.into_iter().filter(|node| !processes.is_running(*node)).collect();
+                assert!(away.len() <= 1, "{away:?}");
+                down.extend(away);
+            }
+            assert_eq!(down.len(), 3);
+        });
     }
 }

@@ -25,6 +25,8 @@ use crate::trace::{Keep, TraceEvent};
 use crate::world::{World, simulate};
 
 const MS: u64 = 1_000_000;
+/// How often somebody looks whether all is as it should be.
+const LOOK_NS: u64 = 500 * MS;
 
 /// Everything that decides what happens in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -208,7 +210,7 @@ struct Ran {
     deadline_ns: u64,
 }
 
-/// Runs a plan with a program on every broker and a workload of clients.
+/// Runs a plan with a program on every node and a workload of clients.
 pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workload: W) -> Report {
     let scenario = Arc::new(plan.scenario.clone());
     let schedule = plan.schedule.clone();
@@ -286,7 +288,7 @@ struct Actors<P> {
 impl<P: Program> Actors<P> {
     fn new(world: World, scenario: Arc<Scenario>, program: P) -> Self {
         let processes = Processes::new(world.clone(), program);
-        let nemesis = Nemesis::new(world.clone(), processes.clone(), scenario.brokers());
+        let nemesis = Nemesis::new(world.clone(), processes.clone(), scenario.nodes());
         let history = History::new(world.engine().clone());
         let stage = Stage { world, scenario, history, healed: Healed::default() };
         Self { stage, processes, nemesis }
@@ -294,7 +296,7 @@ impl<P: Program> Actors<P> {
 
     async fn play<W: Workload>(&self, schedule: &Schedule, workload: W) {
         let engine = self.stage.world.engine();
-        for node in self.stage.scenario.brokers() {
+        for node in self.stage.scenario.nodes() {
             self.processes.start(node);
         }
         let harness = engine.life(NodeId::HARNESS);
@@ -304,9 +306,20 @@ impl<P: Program> Actors<P> {
         engine.sleep_until(self.healed_ns()).await;
         self.nemesis.heal_all();
         self.stage.healed.announce();
-        let finished = ottla::env::Task::join(working);
+        let finished = async {
+            ottla::env::Task::join(working).await;
+            self.until_whole().await;
+        };
         let patience = engine.sleep_until(self.deadline_ns());
         first(finished, patience).await;
+    }
+
+    /// Waits until every partition has a leader, and all its replicas in sync.
+    async fn until_whole(&self) {
+        let world = &self.stage.world;
+        while world.metadata().is_some_and(|image| oracles::what_is_missing(&image).is_some()) {
+            world.engine().sleep(LOOK_NS).await;
+        }
     }
 
     fn healed_ns(&self) -> u64 {

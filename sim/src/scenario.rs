@@ -54,8 +54,11 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Cluster {
-    /// How many nodes, each a broker and a voter; where the seed draws that, the most there are.
+    /// How many brokers; where the seed draws that, the most there are. They are the voters, too, unless there
+    /// are controllers.
     pub nodes: u32,
+    /// How many nodes that are controllers and nothing else; where the seed draws that, the most there are.
+    pub controllers: u32,
     /// Whether each seed draws how many nodes there are.
     pub draw_nodes: bool,
     /// In how many racks they stand, one after the other; each has a rack of its own if this is 0.
@@ -84,12 +87,27 @@ impl Cluster {
         Copies { replicas, min_insync }
     }
 
+    /// The nodes with partitions.
+    pub fn brokers(&self) -> Vec<NodeId> {
+        (1..=self.nodes).map(NodeId).collect()
+    }
+
+    /// All nodes.
+    pub fn all(&self) -> Vec<NodeId> {
+        (1..=self.nodes + self.controllers).map(NodeId).collect()
+    }
+
+    /// The nodes that make up the quorum.
+    pub fn voters(&self) -> Vec<NodeId> {
+        let brokers = if self.controllers == 0 { 0 } else { self.nodes as usize };
+        self.all().split_off(brokers)
+    }
+
     /// The nodes by the racks that they stand in, which are numbered from 1.
     pub fn racks(&self) -> Vec<Vec<NodeId>> {
-        let count = if self.racks == 0 { self.nodes } else { self.racks.min(self.nodes) };
-        (0..count)
-            .map(|rack| (1..=self.nodes).filter(|node| (node - 1) % count == rack).map(NodeId).collect())
-            .collect()
+        let all = self.all();
+        let count = if self.racks == 0 { all.len() } else { all.len().min(self.racks as usize) };
+        (0..count).map(|rack| all.iter().skip(rack).step_by(count).copied().collect()).collect()
     }
 }
 
@@ -97,6 +115,7 @@ impl Default for Cluster {
     fn default() -> Self {
         Self {
             nodes: 1,
+            controllers: 0,
             draw_nodes: false,
             racks: 0,
             replicas: None,
@@ -288,7 +307,7 @@ impl Scenario {
     fn check_cluster(&self) -> Result<(), String> {
         let Cluster { nodes, draw_nodes, swarm, .. } = self.cluster;
         let copies = self.cluster.copies();
-        if nodes > MOST_NODES {
+        if nodes + self.cluster.controllers > MOST_NODES {
             return Err(format!("at most {MOST_NODES} nodes"));
         }
         if copies.replicas > nodes {
@@ -363,7 +382,12 @@ impl Scenario {
 
     /// The brokers' nodes.
     pub fn brokers(&self) -> Vec<NodeId> {
-        (1..=self.cluster.nodes).map(NodeId).collect()
+        self.cluster.brokers()
+    }
+
+    /// The nodes of brokers and controllers.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.cluster.all()
     }
 
     /// The producers' nodes.
@@ -406,6 +430,7 @@ impl Scenario {
             every_ms: self.faults.every_ms,
             from_ms: 1_000,
             until_ms: self.time.busy_ms,
+            nodes: self.nodes(),
             brokers: self.brokers(),
             racks: self.cluster.racks(),
             losses: self.losses(),

@@ -55,6 +55,10 @@ fn settle_copies(settled: &mut Scenario, dice: impl Fn(&'static str) -> Dice) {
         let nodes = cluster.nodes;
         let mut dice = dice("swarm nodes");
         cluster.nodes = if dice.coin() { nodes.min(3) } else { dice.between(1, nodes.into()) as u32 };
+        if cluster.controllers > 0 {
+            let apart = dice.one_in(3).then(|| dice.between(1, cluster.controllers.into()) as u32);
+            cluster.controllers = apart.unwrap_or(0);
+        }
     }
     let nodes = cluster.nodes;
     let replicas = *cluster.replicas.get_or_insert_with(|| {

@@ -31,7 +31,7 @@ use crate::partition::{
     Acks, Advance, AppendRefusal, Applied, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared,
     ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
-use crate::types::{LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
+use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
 
@@ -80,6 +80,8 @@ pub(super) struct State<E: Env> {
     pub(super) roll_wanted: bool,
     /// Appends, and retention, that wait for the preparation under way.
     pub(super) preparing: Vec<oneshot::Sender<()>>,
+    /// The ISR that observers have heard of.
+    isr_seen: Vec<BrokerId>,
     /// Its files are on their way out: that something fails on them says nothing about the disk.
     closed_for_deletion: bool,
 }
@@ -115,6 +117,7 @@ impl<E: Env> Replica<E> {
             epochs_saved,
             roll_wanted: false,
             preparing: Vec::new(),
+            isr_seen: Vec::new(),
             closed_for_deletion: false,
         };
         let files = Semaphore::new(FILE_USERS as usize);
@@ -274,6 +277,7 @@ impl<E: Env> Replica<E> {
             released.tell();
             return Err(AppendRefusal::Storage);
         }
+        self.observe_appended(&header);
         let advance = state.partition.appended(&header);
         let released = self.settle(&mut state, advance);
         let pending = wait_for_acks(&mut state, acks, header.next_offset());
@@ -532,6 +536,11 @@ impl<E: Env> Replica<E> {
 
     /// Draws the consequences of a step: whom it releases, and what observers hear.
     fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
+        if state.isr_seen != state.partition.isr() {
+            state.isr_seen = state.partition.isr().to_vec();
+            let (partition, leader_epoch) = (self.key, advance.leader_epoch);
+            self.env.observe(Event::IsrTaken { partition, leader_epoch, isr: state.isr_seen.clone() });
+        }
         if advance.moved() {
             self.env.observe(Event::PositionsMoved {
                 partition: self.key,
@@ -543,6 +552,16 @@ impl<E: Env> Replica<E> {
             });
         }
         state.waiting.release(&advance)
+    }
+
+    fn observe_appended(&self, header: &BatchHeader) {
+        self.env.observe(Event::BatchAppended {
+            partition: self.key,
+            batch_epoch: header.partition_leader_epoch,
+            base_offset: header.base_offset,
+            end: header.next_offset(),
+            crc: header.crc,
+        });
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {

@@ -356,7 +356,8 @@ impl<E: Env> RaftTask<E> {
         self.log.replay(self.replayed, end, &mut self.committed).await?;
         self.replayed = end;
         self.recovery_point.store(end.0, Ordering::SeqCst);
-        self.env.observe(Event::MetadataCommitted { end, epoch: self.quorum.epoch() });
+        let image = Arc::new(self.committed.published().clone());
+        self.env.observe(Event::MetadataCommitted { end, epoch: self.quorum.epoch(), image });
         self.publish();
         if let Some(active) = &mut self.active {
             active.release(end);
@@ -386,6 +387,7 @@ impl<E: Env> RaftTask<E> {
             rng,
             now,
         ));
+        self.env.observe(Event::ControllerActive { epoch });
         tracing::info!(%epoch, "this node is the active controller");
     }
 
