@@ -1,6 +1,7 @@
-//! Fetch (key 1), versions 4-18, for consumers.
+//! Fetch (key 1), versions 4-18, for consumers and followers.
 //!
-//! Reads up to the high watermark, or for read_committed up to the last stable offset, and waits, up to
+//! Reads up to the high watermark, or for read_committed up to the last stable offset; for a follower up to the log
+//! end. A follower's Fetch says what it holds, which counts once, before anything is read. Each waits, up to
 //! `max_wait_ms`, until there are `min_bytes`, or as much as the limits allow. The first partition with records
 //! returns at least one whole batch, however large, so that every consumer gets on (KIP-74). Memory is taken
 //! before it is filled; where there is none in time, the answer has no records.
@@ -9,7 +10,8 @@
 //! KAFKA_STORAGE_ERROR, which consumers retry.
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
-//! (KIP-320): see [`partition`](crate::partition). A replica's Fetch is refused: this version has no followers.
+//! (KIP-320): see [`partition`](crate::partition). From version 11 on a consumer is served by a follower, too
+//! (KIP-392); no leader sends it there, since no `replica.selector.class` can be set.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,8 +32,10 @@ use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
 use crate::node::replica::Replica;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response};
-use crate::partition::{Isolation, ReadFrom, ReadPlan, ReadRequest, Wait, WaiterId};
-use crate::types::{LeaderEpoch, Mono, Offset, Uuid};
+use crate::partition::{
+    Isolation, ReadFrom, ReadPlan, ReadRefusal, ReadRequest, ReplicaFetch, Wait, WaiterId,
+};
+use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, LogStart, Mono, Offset, Uuid};
 use crate::wire::frame::encode_response;
 use crate::wire::messages::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
@@ -47,6 +51,9 @@ const LEADERS_SINCE: i16 = 16;
 /// The first version whose clients know KAFKA_STORAGE_ERROR.
 const STORAGE_ERROR_SINCE: i16 = 6;
 
+/// The first version in which a consumer can be sent to a follower (KIP-392).
+const FOLLOWERS_SINCE: i16 = 11;
+
 /// The most bytes of one response, whatever the client allows, save for a single larger batch. All of it is
 /// read before the first byte is sent: were it more, the client would wait, and the memory never be warm.
 const RESPONSE_BYTES_MAX: usize = 8 << 20;
@@ -59,14 +66,12 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         Err(error) => return Reply::Now(malformed(&context, &error)),
     };
     drop((body, permit));
-    if fetch.replica_id.max(fetch.replica_state.replica_id) >= 0 {
-        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::NotLeaderOrFollower));
-    }
-    let Some(isolation) = Isolation::from_code(fetch.isolation_level) else {
-        return Reply::Now(refuse_all(&context, &fetch, ErrorCode::InvalidRequest));
+    let reader = match Reader::of(&context, &fetch) {
+        Ok(reader) => reader,
+        Err(code) => return Reply::Now(refuse_all(&context, &fetch, code)),
     };
     let now = broker.env.clock().now();
-    let begun = broker.sessions().begin(session_request(&context, &fetch), now);
+    let begun = broker.sessions().begin(session_request(&context, &fetch, reader), now);
     let session = match begun {
         Ok(session) => session,
         Err(code) => return Reply::Now(session_error(&context, code)),
@@ -80,7 +85,7 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         // As in Kafka: what a response never holds is not waited for.
         min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
-        isolation,
+        reader,
         context,
     };
     let published = fetching.broker.metadata.current();
@@ -94,6 +99,44 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
     Reply::later(fetching.wait(session))
 }
 
+/// Who reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Consumer { isolation: Isolation, from: ReadFrom },
+    Follower { replica: BrokerId, broker_epoch: BrokerEpoch },
+}
+
+impl Reader {
+    /// # Errors
+    ///
+    /// What every partition is answered.
+    fn of(context: &RequestContext, fetch: &FetchRequest) -> Result<Self, ErrorCode> {
+        let replica = BrokerId(fetch.replica_id.max(fetch.replica_state.replica_id));
+        if replica.0 < 0 {
+            let isolation = Isolation::from_code(fetch.isolation_level).ok_or(ErrorCode::InvalidRequest)?;
+            let any = context.api_version >= FOLLOWERS_SINCE;
+            let from = if any { ReadFrom::AnyReplica } else { ReadFrom::Leader };
+            return Ok(Self::Consumer { isolation, from });
+        }
+        if !context.authorize(Operation::ClusterAction, Resource::Cluster) {
+            return Err(ErrorCode::ClusterAuthorizationFailed);
+        }
+        Ok(Self::Follower { replica, broker_epoch: BrokerEpoch(fetch.replica_state.replica_epoch) })
+    }
+
+    fn is_follower(self) -> bool {
+        matches!(self, Self::Follower { .. })
+    }
+
+    /// Whether the answer tells of aborted transactions.
+    fn is_read_committed(self) -> bool {
+        matches!(self, Self::Consumer { isolation: Isolation::ReadCommitted, .. })
+    }
+}
+
+/// What may be read of a partition, and the log to read it from.
+type Planned<E> = Result<(ReadPlan, LogView<<E as Env>::Disk>), ReadRefusal>;
+
 /// A Fetch under way.
 struct Fetching<E: Env> {
     broker: Broker<E>,
@@ -101,7 +144,7 @@ struct Fetching<E: Env> {
     deadline: Mono,
     min_bytes: usize,
     max_bytes: usize,
-    isolation: Isolation,
+    reader: Reader,
 }
 
 /// What was found in all partitions of a Fetch, in their order.
@@ -156,7 +199,8 @@ impl<E: Env> Fetching<E> {
         has_enough || found.partitions.is_empty() || found.partitions.iter().any(urgent)
     }
 
-    /// Reads all partitions, as far as the limits go. Memory is waited for until `patience`.
+    /// Reads all partitions, as far as the limits go. Memory is waited for until `patience`; the first time it is
+    /// not, and what a follower says of itself counts.
     async fn read(
         &self,
         published: &Published<E>,
@@ -187,14 +231,7 @@ impl<E: Env> Fetching<E> {
             Ok(replica) => replica,
             Err(code) => return self.absent(published, key, code),
         };
-        let request = ReadRequest {
-            current_leader_epoch: position.current_leader_epoch,
-            last_fetched_epoch: position.last_fetched_epoch,
-            fetch_offset: position.fetch_offset,
-            isolation: self.isolation,
-            from: ReadFrom::Leader,
-        };
-        let (plan, view) = match replica.plan_read(&request) {
+        let (plan, view) = match self.plan(published, replica, position, patience.is_none()) {
             Ok(planned) => planned,
             Err(refusal) => {
                 let mut partition = failed(key.index, refusal.error_code());
@@ -202,7 +239,7 @@ impl<E: Env> Fetching<E> {
                 return partition;
             }
         };
-        let mut data = planned(key.index, &plan, self.isolation);
+        let mut data = planned(key.index, &plan, self.reader.is_read_committed());
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
             match self.read_records(&view, position.fetch_offset, plan.limit, room, found, patience).await {
@@ -215,6 +252,39 @@ impl<E: Env> Fetching<E> {
             }
         }
         FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
+    }
+
+    fn plan(
+        &self,
+        published: &Published<E>,
+        replica: &Arc<Replica<E>>,
+        position: &FetchPosition,
+        counts: bool,
+    ) -> Planned<E> {
+        let FetchPosition { current_leader_epoch, last_fetched_epoch, fetch_offset, .. } = *position;
+        match self.reader {
+            Reader::Consumer { isolation, from } => replica.plan_read(&ReadRequest {
+                current_leader_epoch,
+                last_fetched_epoch,
+                fetch_offset,
+                isolation,
+                from,
+            }),
+            Reader::Follower { replica: id, broker_epoch } => {
+                let request = ReplicaFetch {
+                    replica: id,
+                    broker_epoch,
+                    current_leader_epoch,
+                    last_fetched_epoch,
+                    fetch_offset,
+                    log_start: LogStart(position.follower_log_start),
+                };
+                match counts {
+                    true => replica.follower_fetch(&request, &published.brokers),
+                    false => replica.plan_follower_read(&request),
+                }
+            }
+        }
     }
 
     /// The replica that is meant. Whoever may not read a name is not told whether there is such a topic.
@@ -231,7 +301,8 @@ impl<E: Env> Fetching<E> {
             (None, TopicRef::Name(name)) => name,
             (topic, _) => &topic.expect("an unknown id was refused").name,
         };
-        if !self.context.authorize(Operation::Read, Resource::Topic(name)) {
+        // A follower may read what its cluster has.
+        if !self.reader.is_follower() && !self.context.authorize(Operation::Read, Resource::Topic(name)) {
             return Err(ErrorCode::TopicAuthorizationFailed);
         }
         find_replica(published, self.broker.id(), topic.map(AsRef::as_ref), key.index)
@@ -306,7 +377,10 @@ impl<E: Env> Fetching<E> {
     /// Takes memory before it is filled. Only while nothing is found it is waited for, until `patience`: whoever
     /// holds some and waits for more may wait for himself.
     async fn take_memory(&self, bytes: usize, found: &mut Found<E>, patience: Option<Mono>) -> bool {
-        let budget = &self.broker.responses;
+        let budget = match self.reader {
+            Reader::Consumer { .. } => &self.broker.responses,
+            Reader::Follower { .. } => &self.broker.replica_responses,
+        };
         // A batch that the whole budget could not hold takes all of it.
         let wanted = (found.bytes + bytes).min(budget.total());
         let held = found.permit.as_ref().map_or(0, Permit::bytes);
@@ -379,7 +453,7 @@ impl<E: Env> Fetching<E> {
         if response.node_endpoints.iter().any(|known| known.node_id == node_id) {
             return;
         }
-        let leader = crate::types::BrokerId(node_id);
+        let leader = BrokerId(node_id);
         if let Some((host, port, rack)) = self.broker.endpoint_of(&published.image, leader, &self.context) {
             response.node_endpoints.push(NodeEndpoint { node_id, host, port, rack });
         }
@@ -412,7 +486,7 @@ impl<E: Env> Drop for Watching<E> {
     }
 }
 
-fn session_request(context: &RequestContext, fetch: &FetchRequest) -> SessionRequest {
+fn session_request(context: &RequestContext, fetch: &FetchRequest, reader: Reader) -> SessionRequest {
     let uses_topic_ids = context.api_version >= TOPIC_IDS_SINCE;
     let topic_ref = |name: &str, id: Uuid| match uses_topic_ids {
         true => TopicRef::Id(id),
@@ -442,7 +516,7 @@ fn session_request(context: &RequestContext, fetch: &FetchRequest) -> SessionReq
         session_id: fetch.session_id,
         session_epoch: fetch.session_epoch,
         uses_topic_ids,
-        from_follower: false,
+        from_follower: reader.is_follower(),
         partitions,
         forgotten,
     }
@@ -468,7 +542,7 @@ fn refuse_all(context: &RequestContext, fetch: &FetchRequest, code: ErrorCode) -
 }
 
 /// What the response says of a partition before anything is read.
-fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
+fn planned(index: i32, plan: &ReadPlan, is_read_committed: bool) -> PartitionData {
     let positions = &plan.positions;
     let diverging =
         plan.diverging.map(|end| EpochEndOffset { epoch: end.epoch.0, end_offset: end.end_offset.0 });
@@ -479,7 +553,7 @@ fn planned(index: i32, plan: &ReadPlan, isolation: Isolation) -> PartitionData {
         log_start_offset: positions.log_start.offset().0,
         diverging_epoch: diverging.unwrap_or_default(),
         // Null unless the consumer would have to leave records out.
-        aborted_transactions: (isolation == Isolation::ReadCommitted).then(Vec::new),
+        aborted_transactions: is_read_committed.then(Vec::new),
         ..PartitionData::default()
     }
 }

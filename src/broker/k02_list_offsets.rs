@@ -20,7 +20,8 @@
 //! Kafka looks for the max timestamp in the whole log and answers nothing if the record is not committed yet;
 //! here it is looked for among what is committed, which under load would else seldom be found.
 //!
-//! Not done: replicas that ask (`replica_id` is not -1) are answered as consumers are.
+//! A follower (`replica_id` is 0 or more) that has lost track asks for the ends of the whole log: its latest is the
+//! log end, whatever is committed.
 
 use std::collections::BTreeMap;
 
@@ -49,6 +50,7 @@ pub(super) async fn handle<E: Env>(
         own: broker.id(),
         version: context.api_version,
         isolation: Isolation::from_code(request.isolation_level),
+        is_follower: request.replica_id >= 0,
         scratch: Scratch::default(),
     };
     let mut topics = Vec::new();
@@ -154,6 +156,7 @@ struct Lookup<'a, E: Env> {
     own: BrokerId,
     version: i16,
     isolation: Option<Isolation>,
+    is_follower: bool,
     scratch: Scratch,
 }
 
@@ -166,7 +169,12 @@ impl<E: Env> Lookup<'_, E> {
         let target = Target::of(partition.timestamp, self.version).ok_or(ErrorCode::UnsupportedVersion)?;
         let isolation = self.isolation.ok_or(ErrorCode::InvalidRequest)?;
         let replica = find_replica(self.published, self.own, topic, partition.partition_index)?;
-        let bounds = replica.offset_bounds(LeaderEpoch(partition.current_leader_epoch), isolation);
+        let leader_epoch = LeaderEpoch(partition.current_leader_epoch);
+        if self.is_follower && target == Target::Latest {
+            let (_, log_end) = replica.ends(leader_epoch).map_err(|refusal| refusal.error_code())?;
+            return Ok(Found::position(log_end.offset(), leader_epoch));
+        }
+        let bounds = replica.offset_bounds(leader_epoch, isolation);
         let (bounds, log) = bounds.map_err(|refusal| refusal.error_code())?;
         let found = find(&bounds, &log, target, &mut self.scratch).await;
         found.map_err(|code| in_version(code, self.version))

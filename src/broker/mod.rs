@@ -22,6 +22,7 @@ mod k19_create_topics;
 mod k20_delete_topics;
 mod k21_delete_records;
 mod k22_init_producer_id;
+mod k23_offset_for_leader_epoch;
 mod k32_describe_configs;
 mod k35_describe_log_dirs;
 mod k37_create_partitions;
@@ -124,6 +125,7 @@ pub fn serves(key: ApiKey) -> bool {
             | ApiKey::ApiVersions
             | ApiKey::DeleteRecords
             | ApiKey::InitProducerId
+            | ApiKey::OffsetForLeaderEpoch
             | ApiKey::DescribeConfigs
             | ApiKey::DescribeLogDirs
             | ApiKey::DescribeCluster
@@ -156,8 +158,10 @@ pub struct Shared<E: Env> {
     pub directories: Vec<Arc<LogDirectory>>,
     /// The tasks that keep the directories in order.
     pub housekeeping: Housekeeping,
-    /// Memory for responses.
+    /// Memory for responses to clients.
     pub responses: Budget,
+    /// Memory for what followers fetch: apart from the clients', who could take it all.
+    pub replica_responses: Budget,
     /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
     sessions: Mutex<SessionCache>,
@@ -228,6 +232,7 @@ impl<E: Env> Broker<E> {
             controller,
             directories,
             housekeeping,
+            replica_responses: Budget::new("replica responses", responses.total()),
             responses,
             buffers,
             sessions: Mutex::new(sessions),
@@ -307,6 +312,7 @@ impl<E: Env> Service for Broker<E> {
             ApiKey::Metadata => self.answer(request, k03_metadata::handle).await,
             ApiKey::DeleteRecords => self.answer(request, k21_delete_records::handle).await,
             ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
+            ApiKey::OffsetForLeaderEpoch => self.answer(request, k23_offset_for_leader_epoch::handle).await,
             ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,
             ApiKey::DescribeLogDirs => self.answer(request, k35_describe_log_dirs::handle).await,
             ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle).await,

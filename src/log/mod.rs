@@ -11,6 +11,7 @@
 //! | [`Log::sync_plan`] | [`SyncPlan::run`] | [`Log::synced`], or [`Log::fail`] |
 //! | [`Log::begin_roll`] | [`RollPlan::run`] | [`Log::finish_roll`] |
 //! | [`Log::begin_truncate`] | [`TruncatePlan::run`] | [`Log::finish_truncate`] |
+//! | [`Log::begin_anew`] | [`AnewPlan::run`] | [`Log::finish_anew`] |
 //! | [`Log::retire`] | [`Retirement::run`], later [`Retired::delete`] | [`Log::fail`] on errors |
 //!
 //! Rolls and truncations are begun and finished: in between the log refuses appends ([`LogError::Busy`]), and
@@ -35,6 +36,7 @@
 //! Formats: [`directory`] (names), [`checkpoint`], [`producer_snapshot`], [`offset_index`], [`time_index`];
 //! the `.log` file is nothing but batches ([`wire::batch`](crate::wire::batch)).
 
+mod anew;
 mod append;
 pub mod checkpoint;
 mod config;
@@ -56,6 +58,7 @@ pub mod time_index;
 mod truncate;
 mod view;
 
+pub use anew::{AnewOutcome, AnewPlan};
 pub use append::{Appended, StampedBatch};
 pub use config::LogConfig;
 pub use lookup::TimestampOffset;
@@ -248,6 +251,11 @@ impl<D: Disk> Log<D> {
     /// knows and the log does not. The first failure stays.
     pub fn fail(&mut self, failure: impl Into<LogFailure>) {
         self.shared.fail(failure.into());
+    }
+
+    /// Whether it can be changed: it has not failed, is not closed, and no roll or truncation is under way.
+    pub fn is_ready(&self) -> bool {
+        self.check_ready().is_ok()
     }
 
     fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment<D>> {

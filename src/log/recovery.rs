@@ -47,6 +47,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::anew::BEFORE_ALL;
 use super::checkpoint::remove_if_exists;
 use super::directory::{FileKind, file_name, temporary_name};
 use super::leftovers::{self, ListedSegment, remove_snapshots_past};
@@ -392,6 +393,10 @@ impl<D: Disk> Opening<'_, D> {
         let log_start = self.hints.log_start;
         if self.segments.last().is_some_and(|last| last.bounds.next_offset >= log_start) {
             return Ok(());
+        }
+        if log_start > Offset::ZERO {
+            // Those of a log that had what this one lacks.
+            remove_snapshots_past(self.disk, self.dir, BEFORE_ALL).await?;
         }
         for segment in std::mem::take(&mut self.segments) {
             self.remove_segment(segment.base()).await?;

@@ -130,6 +130,30 @@ impl<D: Disk> Log<D> {
         None
     }
 
+    /// How many of the batches that a leader has sent go into the active segment as it is. If none does, a roll is
+    /// due; unless the segment is empty, which then begins too far before the first of them.
+    pub fn fitting(&self, batches: &[Incoming], now: WallMs) -> usize {
+        let bounds = &self.active.bounds;
+        let mut bytes = 0;
+        for (index, batch) in batches.iter().enumerate() {
+            bytes += batch.bytes;
+            let due = self.roll_due(Incoming { bytes, ..*batch }, now).is_some();
+            // An empty segment takes one batch, however large.
+            let is_full = index > 0 && bounds.size + bytes > u64::from(self.config.segment_bytes);
+            let in_reach = batch.last_offset - self.active.base() <= i64::from(i32::MAX)
+                && bounds.size + bytes <= i32::MAX as u64;
+            if due || is_full || !in_reach {
+                return index;
+            }
+        }
+        batches.len()
+    }
+
+    /// Whether nothing was appended to the active segment.
+    pub fn active_is_empty(&self) -> bool {
+        self.active.bounds.size == 0
+    }
+
     /// Begins a roll to a segment that begins at the log end. Until it is finished, appends are refused.
     ///
     /// # Errors

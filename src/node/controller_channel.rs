@@ -74,6 +74,29 @@ impl<E: Env> ControllerChannel<E> {
         }
     }
 
+    /// Asks whoever is the active controller by then, and only once: of what is sent again, it would not be known
+    /// which copy an answer is about.
+    pub(crate) async fn ask_once<R: Request<Response: Send>>(
+        &self,
+        request: &R,
+        deadline: Mono,
+    ) -> Result<R::Response, ChannelError> {
+        loop {
+            let leader = self.leadership.current();
+            if let Some(address) = leader.id.and(leader.address.clone()) {
+                let outcome = self.ask_at(&address, request, deadline).await;
+                return outcome.map_err(|error| match error {
+                    CallError::Unsupported(what) => ChannelError::Unsupported(what),
+                    error => ChannelError::TimedOut(error.to_string()),
+                });
+            }
+            if self.env.clock().now() >= deadline {
+                return Err(ChannelError::TimedOut("no controller is known to be active".to_owned()));
+            }
+            self.pause(&leader, deadline).await;
+        }
+    }
+
     async fn ask_at<R: Request<Response: Send>>(
         &self,
         address: &Address,

@@ -45,6 +45,8 @@ pub struct Housekeeping {
 enum Chore {
     /// Answered with the ids of the directories whose log starts are durable.
     CheckpointLogStarts(oneshot::Sender<BTreeSet<Uuid>>),
+    /// Answered with the ids of the directories whose checkpoints are all as they should be.
+    Checkpoint(oneshot::Sender<BTreeSet<Uuid>>),
     /// Takes deleted partitions out of the checkpoints, and removes their directories after a while.
     TakeLeave(Vec<PathBuf>, oneshot::Sender<()>),
     /// Writes every checkpoint once more and ends the task.
@@ -63,6 +65,16 @@ impl Housekeeping {
         let (done, outcome) = oneshot::channel();
         // At shutdown nobody takes the chore, or nobody answers.
         let _ = self.chores.send(Chore::CheckpointLogStarts(done)).await;
+        outcome.await.unwrap_or_default()
+    }
+
+    /// Writes every checkpoint, and says in which directories they are: not in those that have failed, and in none
+    /// if the node is stopping. A log is cut only when what it will lack is no longer promised: recovery would take
+    /// it for damaged. By then no retention is under way that began before this call.
+    pub(super) async fn checkpoint(&self) -> BTreeSet<Uuid> {
+        let (done, outcome) = oneshot::channel();
+        // At shutdown nobody takes the chore, or nobody answers.
+        let _ = self.chores.send(Chore::Checkpoint(done)).await;
         outcome.await.unwrap_or_default()
     }
 
@@ -143,6 +155,9 @@ impl<E: Env> Housekeeper<E> {
                 Some(Some(Chore::CheckpointLogStarts(done))) => {
                     let _ = done.send(self.checkpoint(LOG_START_CHECKPOINT, log_start).await);
                 }
+                Some(Some(Chore::Checkpoint(done))) => {
+                    let _ = done.send(self.checkpoint_all().await);
+                }
                 Some(Some(Chore::TakeLeave(paths, done))) => {
                     self.checkpoint_all().await;
                     let _ = done.send(());
@@ -190,11 +205,16 @@ impl<E: Env> Housekeeper<E> {
         }
     }
 
-    /// Writes every checkpoint that is not as it should be.
-    pub(super) async fn checkpoint_all(&mut self) {
-        self.checkpoint(HIGH_WATERMARK_CHECKPOINT, high_watermark).await;
-        self.checkpoint(RECOVERY_POINT_CHECKPOINT, recovery_point).await;
-        self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
+    /// Writes every checkpoint that is not as it should be. Returns the ids of the directories in which all of them
+    /// are now.
+    ///
+    /// The log starts last: one that lies before the other two would make a log look damaged that begins anew.
+    pub(super) async fn checkpoint_all(&mut self) -> BTreeSet<Uuid> {
+        let mut written = self.checkpoint(HIGH_WATERMARK_CHECKPOINT, high_watermark).await;
+        let recovery_points = self.checkpoint(RECOVERY_POINT_CHECKPOINT, recovery_point).await;
+        let log_starts = self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
+        written.retain(|id| recovery_points.contains(id) && log_starts.contains(id));
+        written
     }
 
     /// Writes one checkpoint of every directory in which its content has changed. Returns the ids of the
@@ -331,5 +351,5 @@ fn recovery_point<E: Env>(replica: &Replica<E>) -> Option<Offset> {
 
 /// Like Kafka, only logs that start after their first segment does are worth an entry; a superset does no harm.
 fn log_start<E: Env>(replica: &Replica<E>) -> Option<Offset> {
-    Some(replica.positions().log_start.offset()).filter(|start| *start > Offset::ZERO)
+    Some(replica.log_start_to_save()).filter(|start| *start > Offset::ZERO)
 }

@@ -10,6 +10,7 @@ use super::replica::Replica;
 use crate::controller::Decision;
 use crate::controller::image::Image;
 use crate::env::Env;
+use crate::partition::Brokers;
 use crate::types::{Offset, PartitionKey, Uuid};
 
 /// The metadata at one offset, with this node's replicas that belong to it. A request takes it once and sees
@@ -19,11 +20,18 @@ pub struct Published<E: Env> {
     pub image: Arc<Image>,
     /// The end of the metadata log that it comes from: everything before it is in the image.
     pub end: Offset,
+    /// The brokers in it, as replicas see them.
+    pub brokers: Arc<Brokers>,
     /// The replicas on this node that are online.
     pub replicas: Arc<BTreeMap<PartitionKey, Arc<Replica<E>>>>,
 }
 
 impl<E: Env> Published<E> {
+    /// Metadata without replicas.
+    pub(super) fn bare(image: Arc<Image>, end: Offset) -> Self {
+        Self { image, end, brokers: Arc::default(), replicas: Arc::default() }
+    }
+
     /// The replica of a partition on this node.
     pub fn replica(&self, topic_id: Uuid, index: i32) -> Option<&Arc<Replica<E>>> {
         self.replicas.get(&PartitionKey { topic_id, index })
@@ -32,7 +40,12 @@ impl<E: Env> Published<E> {
 
 impl<E: Env> Clone for Published<E> {
     fn clone(&self) -> Self {
-        Self { image: Arc::clone(&self.image), end: self.end, replicas: Arc::clone(&self.replicas) }
+        Self {
+            image: Arc::clone(&self.image),
+            end: self.end,
+            brokers: Arc::clone(&self.brokers),
+            replicas: Arc::clone(&self.replicas),
+        }
     }
 }
 
@@ -67,8 +80,7 @@ pub enum NotDecided {
 impl<E: Env> Metadata<E> {
     /// A handle to metadata of which nothing is published yet.
     pub(super) fn new(raft: Raft) -> Self {
-        let nothing =
-            Published { image: Arc::new(Image::empty()), end: Offset::ZERO, replicas: Arc::default() };
+        let nothing = Published::bare(Arc::new(Image::empty()), Offset::ZERO);
         let shared = Shared { current: Mutex::new(Arc::new(nothing)), news: Notify::new() };
         Self { shared: Arc::new(shared), raft }
     }

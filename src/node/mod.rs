@@ -10,9 +10,12 @@ pub mod connection;
 pub mod context;
 pub(crate) mod controller_channel;
 pub mod directories;
+mod fetchers;
 pub mod flusher;
+mod fold;
 mod frames;
 pub mod housekeeping;
+mod isr;
 mod lifecycle;
 pub mod listener;
 pub mod metadata;
@@ -23,6 +26,7 @@ pub(crate) mod publisher;
 pub(crate) mod raft;
 pub mod replica;
 mod replicas;
+mod replication;
 pub mod service;
 mod sockets;
 mod start;
@@ -45,6 +49,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, LogDirectory};
+use self::fetchers::{Route, Routes};
 use self::housekeeping::Housekeeping;
 use self::lifecycle::Leaving;
 use self::listener::Listener;
@@ -77,6 +82,10 @@ pub struct Node<E: Env> {
     workers: Vec<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
+    /// Those who fetch for replicas that follow.
+    fetchers: Option<E::Task>,
+    routes: Routes<E>,
+    isr_changes: Option<E::Task>,
     quorum: E::Task,
     raft: Raft,
     publisher: Option<E::Task>,
@@ -190,6 +199,12 @@ impl<E: Env> Node<E> {
         if let Some(publisher) = self.publisher {
             publisher.join().await;
         }
+        // Nothing is appended to a log that is closed. Whoever fetches has ended already if nobody hears this.
+        let _ = self.routes.send(Route::Stop);
+        if let Some(fetchers) = self.fetchers {
+            fetchers.join().await;
+        }
+        drop(self.isr_changes);
         let mut failure = self.failures.try_recv().ok();
         let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);

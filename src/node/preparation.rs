@@ -1,14 +1,13 @@
-//! What an append may have to wait for: a new segment, and a durable leader epoch.
+//! What an append may have to wait for: a new segment, a durable leader epoch, a truncation.
 //!
-//! Both happen seldom, both wait for the disk, and neither may be left half done. They run in the node's own
-//! tasks; the appends that need them wait and then try again.
+//! All of them happen seldom and wait for the disk, and none may be left half done. They run in the node's own
+//! tasks; the appends that need them wait and then try again, and a follower fetches again.
 
 use std::sync::Arc;
 
 use super::flusher::Flushable;
 use super::replica::Replica;
 use crate::env::{Clock, Env};
-use crate::log::checkpoint::write_leader_epochs;
 use crate::log::producer_snapshot::{ProducerSnapshotEntry, write_producer_snapshot};
 use crate::partition::SnapshotEntry;
 
@@ -23,26 +22,9 @@ impl<E: Env> Preparation<E> {
     }
 
     async fn run(&self) -> Result<(), crate::log::LogFailure> {
-        self.save_epochs().await?;
+        self.replica.truncate().await?;
+        self.replica.save_epochs().await?;
         self.roll().await
-    }
-
-    /// Makes the leader epochs durable (R1, KAFKA-16541): whoever finds a record of an epoch after a crash must
-    /// find where the epoch began.
-    async fn save_epochs(&self) -> Result<(), crate::log::LogFailure> {
-        let replica = &self.replica;
-        let (epochs, latest) = {
-            let state = replica.lock();
-            let latest = state.partition.leader_epoch();
-            if latest <= state.epochs_saved {
-                return Ok(());
-            }
-            let entries = state.partition.epochs().entries();
-            (entries.iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>(), latest)
-        };
-        write_leader_epochs(replica.env().disk(), replica.path(), &epochs).await?;
-        replica.lock().epochs_saved = latest;
-        Ok(())
     }
 
     /// Rolls the log, and writes the producers as they are at the new segment's beginning (KAFKA-9892).
@@ -50,6 +32,8 @@ impl<E: Env> Preparation<E> {
         let replica = &self.replica;
         let (plan, base, producers) = {
             let mut state = replica.lock();
+            // What was to be rolled away may have been cut off.
+            state.roll_wanted &= !state.log.active_is_empty();
             if !state.roll_wanted {
                 return Ok(());
             }
@@ -87,12 +71,12 @@ impl<E: Env> Flushable for Preparation<E> {
         {
             self.replica.fail_log(failure);
         }
-        let waiting = std::mem::take(&mut self.replica.lock().preparing);
+        let (waiting, again) = self.replica.prepared();
         for append in waiting {
             // Whoever does not wait any more has gone away.
             let _ = append.send(());
         }
-        false
+        again
     }
 }
 

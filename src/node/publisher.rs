@@ -121,7 +121,7 @@ impl<E: Env> Publisher<E> {
     async fn show(&self, image: Arc<Image>, end: Offset) -> Result<(), OpenReplicaError> {
         let before = self.metadata.current();
         let Some(broker) = &self.broker else {
-            self.metadata.publish(Published { image, end, replicas: Arc::default() });
+            self.metadata.publish(Published::bare(image, end));
             return Ok(());
         };
         let (published, put_away): (Published<E>, Vec<PathBuf>) =
@@ -143,7 +143,7 @@ async fn open<E: Env>(
     loop {
         let Some((image, end)) = unless(stop, publishing.next()).await else { return Ok(false) };
         let registration = image.broker(broker.id).map(|registration| registration.epoch);
-        metadata.publish(Published { image: Arc::clone(&image), end, replicas: Arc::default() });
+        metadata.publish(Published::bare(Arc::clone(&image), end));
         // The answer to the registration may come later than its record.
         let Some(epoch) = registration else { continue };
         let Some(registered) = unless(stop, broker.registered.wait_or(publishing)).await else {
@@ -154,7 +154,7 @@ async fn open<E: Env>(
         }
         let replicas = Arc::new(broker.replicas.open_all(&image, &std::mem::take(&mut broker.found)).await?);
         // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
-        let nothing = Published { image: Arc::new(Image::empty()), end: Offset::ZERO, replicas };
+        let nothing = Published { replicas, ..Published::bare(Arc::new(Image::empty()), Offset::ZERO) };
         let (published, _) = broker.replicas.apply(&nothing, image, end).await?;
         metadata.publish(published);
         let opened = broker.opened.take().expect("replicas are opened once");

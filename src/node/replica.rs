@@ -4,6 +4,10 @@
 //! node's own tasks work off: *preparations* (a roll, the epoch checkpoint), for which appends wait, and
 //! *syncs*. So a client that goes away never leaves a roll half done, and an append's outcome is never lost.
 
+mod following;
+mod leading;
+mod roles;
+mod truncating;
 mod waiting;
 
 use std::path::{Path, PathBuf};
@@ -13,23 +17,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
+pub use self::following::Refused;
 pub use self::waiting::{AckFailure, Pending, Receipt};
 use self::waiting::{Released, Waiting};
 use super::ReplicaSnapshot;
 use super::directories::LogDirectory;
+use super::fetchers::{FetcherInbox, Routes};
 use super::flusher::{FlushQueue, FlushState, Flushable};
+use super::housekeeping::Housekeeping;
+use super::isr::Proposals;
 use super::preparation::{Preparation, to_file};
 use crate::config::topic::{Durability, TopicConfig};
 use crate::env::{Clock, DiskError, Env, Event};
 use crate::error_code::ErrorCode;
+use crate::log::checkpoint::write_leader_epochs;
 use crate::log::directory::TopicPartition;
 use crate::log::producer_snapshot::write_producer_snapshot;
 use crate::log::{
     Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
 };
 use crate::partition::{
-    Acks, Advance, AppendRefusal, Applied, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared,
-    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
+    Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
+    ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
 use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
@@ -57,13 +66,25 @@ pub struct Replica<E: Env> {
 pub struct Queues<E: Env> {
     /// Syncs.
     pub flushes: FlushQueue<Replica<E>>,
-    /// Rolls and epoch checkpoints.
+    /// Rolls, epoch checkpoints and truncations.
     pub preparations: FlushQueue<Preparation<E>>,
+    /// Who is followed.
+    pub(super) routes: Routes<E>,
+    /// What the controller is asked for.
+    pub(super) proposals: Proposals<E>,
+    /// Who writes the checkpoints.
+    pub housekeeping: Housekeeping,
 }
 
 impl<E: Env> Clone for Queues<E> {
     fn clone(&self) -> Self {
-        Self { flushes: self.flushes.clone(), preparations: self.preparations.clone() }
+        Self {
+            flushes: self.flushes.clone(),
+            preparations: self.preparations.clone(),
+            routes: self.routes.clone(),
+            proposals: self.proposals.clone(),
+            housekeeping: self.housekeeping.clone(),
+        }
     }
 }
 
@@ -74,12 +95,20 @@ pub(super) struct State<E: Env> {
     pub(super) config: Arc<TopicConfig>,
     waiting: Waiting,
     flush: FlushState,
-    /// The latest leader epoch whose start is durable (R1). Epochs without records need not be.
-    pub(super) epochs_saved: LeaderEpoch,
-    /// Why the next append needs a new segment first.
+    /// The revision of the leader epochs that is in the checkpoint; `None` if it differs from all of this run.
+    epochs_saved: Option<u64>,
+    /// The revision that must be there before the next append.
+    epochs_needed: Option<u64>,
+    /// The next append needs a new segment first.
     pub(super) roll_wanted: bool,
-    /// Appends, and retention, that wait for the preparation under way.
-    pub(super) preparing: Vec<oneshot::Sender<()>>,
+    /// A preparation is under way.
+    prepares: bool,
+    /// Appends, and retention, that wait for it.
+    preparing: Vec<oneshot::Sender<()>>,
+    /// A registration that came while the log was cut.
+    after_truncation: Option<(Registration, Arc<Brokers>)>,
+    /// Who fetches for this replica, if it follows.
+    fetcher: Option<FetcherInbox<E>>,
     /// The ISR that observers have heard of.
     isr_seen: Vec<BrokerId>,
     /// Its files are on their way out: that something fails on them says nothing about the disk.
@@ -95,11 +124,13 @@ pub(super) struct Opened<E: Env> {
     pub(super) partition: Partition,
     pub(super) log: Log<E::Disk>,
     pub(super) config: Arc<TopicConfig>,
+    /// The checkpoint holds the leader epochs that the partition begins with.
+    pub(super) epochs_are_saved: bool,
 }
 
 impl<E: Env> Replica<E> {
     pub(super) fn new(env: E, queues: Queues<E>, opened: Opened<E>) -> Arc<Self> {
-        let Opened { key, name, path, directory, partition, log, config } = opened;
+        let Opened { key, name, path, directory, partition, log, config, epochs_are_saved } = opened;
         let positions = partition.positions();
         env.observe(Event::ReplicaOpened {
             partition: key,
@@ -107,7 +138,7 @@ impl<E: Env> Replica<E> {
             high_watermark: positions.high_watermark,
             log_end: positions.log_end,
         });
-        let epochs_saved = partition.epochs().latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+        let epochs_saved = epochs_are_saved.then(|| partition.epochs_revision());
         let state = State {
             partition,
             log,
@@ -115,8 +146,12 @@ impl<E: Env> Replica<E> {
             waiting: Waiting::default(),
             flush: FlushState::default(),
             epochs_saved,
+            epochs_needed: None,
             roll_wanted: false,
+            prepares: false,
             preparing: Vec::new(),
+            after_truncation: None,
+            fetcher: None,
             isr_seen: Vec::new(),
             closed_for_deletion: false,
         };
@@ -175,36 +210,6 @@ impl<E: Env> Replica<E> {
             durable_end: state.log.durable_end(),
             path: self.path.clone(),
         }
-    }
-
-    /// Takes in what the controller has registered.
-    pub fn apply(self: &Arc<Self>, registration: &Registration, brokers: &Brokers) {
-        let now = self.env.clock().now();
-        let mut state = self.lock();
-        let released = match state.partition.apply(registration, brokers, now) {
-            // Nothing here follows, so that no log is ever cut.
-            Applied::Stale | Applied::AfterTruncation => return,
-            Applied::Elected { epoch_start, advance } => {
-                // The epoch is made durable before the first record of it counts (see `preparation`). That
-                // begins now, so that the first append hardly waits for it: the requests of a connection are
-                // appended in turn, and with many partitions each would wait for one epoch after the other.
-                let serving = state.partition.start_serving(registration.leader_epoch);
-                assert!(serving, "the epoch was taken up under this lock");
-                self.env.observe(Event::LeaderElected {
-                    partition: self.key,
-                    leader: registration.leader,
-                    leader_epoch: registration.leader_epoch,
-                    epoch_start,
-                });
-                let released = self.settle(&mut state, advance);
-                drop(self.prepare(&mut state, None));
-                released
-            }
-            Applied::Updated(advance) => self.settle(&mut state, advance),
-            Applied::Following { .. } | Applied::NotLeading => state.waiting.fail_all(AckFailure::NotLeader),
-        };
-        drop(state);
-        released.tell();
     }
 
     /// Takes in the topic's configuration.
@@ -299,16 +304,41 @@ impl<E: Env> Replica<E> {
     ) -> Option<oneshot::Receiver<()>> {
         let now = self.env.clock().wall();
         state.roll_wanted |= incoming.is_some_and(|incoming| state.log.roll_due(incoming, now).is_some());
-        let epoch_due = state.partition.leader_epoch() > state.epochs_saved;
-        if !state.roll_wanted && !epoch_due && state.preparing.is_empty() {
+        if !state.prepares && !state.needs_preparation() {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        if state.preparing.is_empty() {
+        if !state.prepares {
+            state.prepares = true;
             self.queues.preparations.push(Arc::new(Preparation::new(Arc::clone(self))));
         }
         state.preparing.push(sender);
         Some(receiver)
+    }
+
+    /// A preparation has ended: those who wait for it, and whether another is due already.
+    pub(super) fn prepared(self: &Arc<Self>) -> (Vec<oneshot::Sender<()>>, bool) {
+        let mut state = self.lock();
+        state.prepares = state.log.is_ready() && !self.files.is_closed() && state.needs_preparation();
+        state.tell_fetcher(self.key);
+        (std::mem::take(&mut state.preparing), state.prepares)
+    }
+
+    /// Makes the leader epochs durable (R1, KAFKA-16541): whoever finds a record of an epoch after a crash must
+    /// find where the epoch began.
+    pub(super) async fn save_epochs(&self) -> Result<(), DiskError> {
+        let (epochs, revision) = {
+            let state = self.lock();
+            let revision = state.partition.epochs_revision();
+            if state.epochs_saved == Some(revision) {
+                return Ok(());
+            }
+            let entries = state.partition.epochs().entries();
+            (entries.iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>(), revision)
+        };
+        write_leader_epochs(self.env.disk(), &self.path, &epochs).await?;
+        self.lock().epochs_saved = Some(revision);
+        Ok(())
     }
 
     /// Waits for an acknowledgement. The deadline is for the other replicas. The leader's own copy is waited for
@@ -438,7 +468,7 @@ impl<E: Env> Replica<E> {
     }
 
     /// Something outside the log's own calls failed on its files: the log must not be used again.
-    pub fn fail_storage(&self, reason: &str) {
+    pub fn fail_storage(self: &Arc<Self>, reason: &str) {
         let mut state = self.lock();
         let released = self.fail(&mut state, reason);
         drop(state);
@@ -446,7 +476,7 @@ impl<E: Env> Replica<E> {
     }
 
     /// The same, for an error of the disk.
-    pub(super) fn fail_log(&self, failure: impl Into<LogFailure>) {
+    pub(super) fn fail_log(self: &Arc<Self>, failure: impl Into<LogFailure>) {
         let failure = failure.into();
         let reason = failure.to_string();
         let mut state = self.lock();
@@ -456,8 +486,9 @@ impl<E: Env> Replica<E> {
         released.tell();
     }
 
-    fn fail(&self, state: &mut State<E>, reason: &str) -> Released {
+    fn fail(self: &Arc<Self>, state: &mut State<E>, reason: &str) -> Released {
         state.partition.fail_storage();
+        self.follow_nobody();
         if !state.closed_for_deletion {
             self.directory.report_failure(&format!("{}: {reason}", self.name));
         }
@@ -471,17 +502,18 @@ impl<E: Env> Replica<E> {
 
     /// Takes the replica out of use because its topic is deleted: whoever waits hears that nobody leads here.
     /// When it returns, nobody works on the files any more, and nobody will.
-    pub(super) async fn close_for_deletion(&self) {
+    pub(super) async fn close_for_deletion(self: &Arc<Self>) {
         self.refuse_all();
         let users = self.files.acquire_many(FILE_USERS).await;
         assert!(users.is_ok(), "a replica is deleted once");
         self.files.close();
     }
 
-    fn refuse_all(&self) {
+    fn refuse_all(self: &Arc<Self>) {
         let mut state = self.lock();
         state.closed_for_deletion = true;
         state.partition.fail_storage();
+        self.follow_nobody();
         let released = state.waiting.fail_all(AckFailure::NotLeader);
         drop(state);
         released.tell();
@@ -521,6 +553,8 @@ impl<E: Env> Replica<E> {
         end: Offset,
     ) -> Result<(), DiskError> {
         plan.run().await?;
+        // Before the snapshot: recovery folds the log from there only.
+        self.save_epochs().await?;
         let entries: Vec<_> = producers.iter().map(to_file).collect();
         write_producer_snapshot(self.env.disk(), &self.path, end, &entries).await
     }
@@ -536,6 +570,9 @@ impl<E: Env> Replica<E> {
 
     /// Draws the consequences of a step: whom it releases, and what observers hear.
     fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
+        if advance.after.log_start > advance.before.log_start {
+            state.log.raise_log_start(advance.after.log_start.offset());
+        }
         if state.isr_seen != state.partition.isr() {
             state.isr_seen = state.partition.isr().to_vec();
             let (partition, leader_epoch) = (self.key, advance.leader_epoch);
@@ -573,6 +610,22 @@ impl<E: Env> Replica<E> {
     }
 }
 
+impl<E: Env> State<E> {
+    /// Whether something has to be done before the next append.
+    fn needs_preparation(&self) -> bool {
+        let epochs_due =
+            self.epochs_needed.is_some_and(|needed| self.epochs_saved.is_none_or(|saved| saved < needed));
+        self.roll_wanted || epochs_due || self.partition.truncating().is_some()
+    }
+
+    /// What this replica fetches next may have changed.
+    fn tell_fetcher(&self, key: PartitionKey) {
+        if let Some(fetcher) = &self.fetcher {
+            fetcher.due(key);
+        }
+    }
+}
+
 impl<E: Env> Flushable for Replica<E> {
     async fn flush(self: &Arc<Self>) -> bool {
         let Some(_files) = self.use_files().await else { return false };
@@ -598,6 +651,7 @@ impl<E: Env> Flushable for Replica<E> {
         state.log.synced(&plan);
         let advance = state.partition.synced(leader_epoch, plan.generation(), plan.end());
         let released = advance.map(|advance| self.settle(&mut state, advance)).unwrap_or_default();
+        state.tell_fetcher(self.key);
         drop(state);
         released.tell();
         again

@@ -3,17 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand_core::Rng as _;
 use thiserror::Error;
 
 use super::directories::{Checkpoints, LogDirectory};
+use super::fetchers::{Route, endpoints};
+use super::fold::fold_producers;
 use super::metadata::Published;
 use super::parallel;
-use super::preparation::from_file;
 use super::replica::{Opened, Queues, Replica};
+use super::replication::REPLICA_LAG_TIME_MAX;
 use crate::config::Texts;
+use crate::config::server::ServerConfig;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
 use crate::controller::image::{
@@ -22,7 +24,6 @@ use crate::controller::image::{
 use crate::env::{Clock, Disk, DiskError, Env, Purpose};
 use crate::log::checkpoint::{self, CheckpointError};
 use crate::log::directory::{DirectoryName, TopicPartition};
-use crate::log::producer_snapshot::{SnapshotError, list_producer_snapshots, read_producer_snapshot};
 use crate::log::{Log, LogConfig, OpenHints, OpenLogError, ReadError};
 use crate::partition::{
     BrokerState, Brokers, Counting, EpochCache, EpochEntry, Partition, PartitionConfig, ProducerTable,
@@ -34,13 +35,12 @@ use crate::wire::batch::BatchHeader;
 /// Logs that are opened at the same time.
 const OPENING_AT_ONCE: usize = 8;
 
-/// Kafka's default of `replica.lag.time.max.ms`, which cannot be set yet.
-const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// What it takes to open replicas.
 pub(super) struct Replicas<E: Env> {
     env: E,
     broker_id: BrokerId,
+    /// The name of the listener that brokers use among themselves.
+    listener: Arc<str>,
     /// The static configuration.
     server: Arc<Texts>,
     queues: Queues<E>,
@@ -145,6 +145,7 @@ impl<E: Env> Clone for Replicas<E> {
         Self {
             env: self.env.clone(),
             broker_id: self.broker_id,
+            listener: Arc::clone(&self.listener),
             server: Arc::clone(&self.server),
             queues: self.queues.clone(),
             directories: self.directories.clone(),
@@ -155,12 +156,13 @@ impl<E: Env> Clone for Replicas<E> {
 impl<E: Env> Replicas<E> {
     pub(super) fn new(
         env: E,
-        broker_id: BrokerId,
-        server: Arc<Texts>,
+        config: &ServerConfig,
         queues: Queues<E>,
         directories: Vec<Arc<LogDirectory>>,
     ) -> Self {
-        Self { env, broker_id, server, queues, directories }
+        let listener = Arc::from(config.inter_broker_listener.as_str());
+        let server = Arc::new(config.texts.clone());
+        Self { env, broker_id: config.node_id, listener, server, queues, directories }
     }
 
     /// Opens the replicas that lie in the directories, at start. `found` says, per directory, how it was left.
@@ -303,19 +305,25 @@ impl<E: Env> Replicas<E> {
         for replica in self.open_usable(openings).await? {
             replicas.insert(replica.key(), replica);
         }
-        self.tell(&image, &before.image, layers_changed, &replicas)?;
-        Ok((Published { image, end, replicas: Arc::new(replicas) }, put_away))
+        let brokers = Arc::new(brokers(&image));
+        let reachable = endpoints(&image, &self.listener);
+        if reachable != endpoints(&before.image, &self.listener) {
+            // A node that stops follows nobody.
+            let _ = self.queues.routes.send(Route::Endpoints(reachable));
+        }
+        self.tell(&image, &brokers, &before.image, layers_changed, &replicas)?;
+        Ok((Published { image, end, brokers, replicas: Arc::new(replicas) }, put_away))
     }
 
     /// Tells the replicas of changed topics what has changed.
     fn tell(
         &self,
         image: &Image,
+        brokers: &Arc<Brokers>,
         before: &Image,
         layers_changed: bool,
         replicas: &BTreeMap<PartitionKey, Arc<Replica<E>>>,
     ) -> Result<(), OpenReplicaError> {
-        let brokers = brokers(image);
         for topic in image.topics() {
             if !layers_changed && before.topic(topic.id).is_some_and(|old| Arc::ptr_eq(old, topic)) {
                 continue;
@@ -325,7 +333,7 @@ impl<E: Env> Replicas<E> {
                 let key = PartitionKey { topic_id: topic.id, index };
                 if let Some(replica) = replicas.get(&key) {
                     replica.configure(Arc::clone(&config), self.log_config(key, &config));
-                    replica.apply(&to_partition(registration), &brokers);
+                    replica.apply(&to_partition(registration), brokers);
                 }
             }
         }
@@ -448,7 +456,7 @@ impl<E: Env> Replicas<E> {
             // Which synced the directory, and so the names of the log's own files.
             log.directory_synced();
         }
-        let (epochs, producers) = self.fold(&log, leader_epoch).await?;
+        let (epochs, saved, producers) = self.fold(&log, leader_epoch).await?;
         let recovered = Recovered {
             log_start: LogStart(log.log_start()),
             durable_end: log.durable_end(),
@@ -470,55 +478,32 @@ impl<E: Env> Replicas<E> {
             replica_lag_time_max: REPLICA_LAG_TIME_MAX,
         };
         let partition = Partition::open(partition_config, recovered);
-        let opened = Opened { key, name, path, directory, partition, log, config };
+        let epochs_are_saved = partition.epochs().entries() == saved;
+        let opened = Opened { key, name, path, directory, partition, log, config, epochs_are_saved };
         Ok(Replica::new(self.env.clone(), self.queues.clone(), opened))
     }
 
-    /// Leader epochs and producers, as a fold over the log that survived: from the latest snapshot that can be
-    /// read, else from the log's beginning. `newest` is the latest epoch in which anybody can have led.
+    /// Leader epochs and producers, as a fold over the log that survived. `newest` is the latest epoch in which
+    /// anybody can have led. Says also what the checkpoint has of the epochs.
     async fn fold(
         &self,
         log: &Log<E::Disk>,
         newest: LeaderEpoch,
-    ) -> Result<(EpochCache, ProducerTable), OpenReplicaError> {
+    ) -> Result<(EpochCache, Vec<EpochEntry>, ProducerTable), OpenReplicaError> {
         let disk = self.env.disk();
         let entries = checkpoint::read_leader_epochs(disk, log.dir()).await?;
         let entries = entries.into_iter().map(|(epoch, start_offset)| EpochEntry { epoch, start_offset });
+        let saved: Vec<EpochEntry> = entries.collect();
         let mut epochs =
-            EpochCache::from_entries(entries.collect()).map_err(|error| CheckpointError::Malformed {
+            EpochCache::from_entries(saved.clone()).map_err(|error| CheckpointError::Malformed {
                 path: log.dir().join("leader-epoch-checkpoint"),
                 reason: error.to_string(),
             })?;
-        let (mut producers, from) = self.latest_snapshot(log).await?;
-        let mut before = LeaderEpoch::NONE;
-        let fold = |header: &BatchHeader| {
-            check_epoch(header.partition_leader_epoch, before, newest)?;
-            before = header.partition_leader_epoch;
+        let each = |header: &BatchHeader| {
             epochs.fold(header);
-            // The batch that contains the snapshot's offset may begin before it: it is in the snapshot.
-            if header.base_offset >= from {
-                producers.fold(header);
-            }
-            Ok(())
         };
-        log.view().for_each_header(from, fold).await?;
-        Ok((epochs, producers))
-    }
-
-    async fn latest_snapshot(&self, log: &Log<E::Disk>) -> Result<(ProducerTable, Offset), OpenReplicaError> {
-        let disk = self.env.disk();
-        let offsets = list_producer_snapshots(disk, log.dir()).await?;
-        for &offset in offsets.iter().rev().filter(|offset| **offset <= log.log_end()) {
-            match read_producer_snapshot(disk, log.dir(), offset).await {
-                Ok(entries) => match ProducerTable::restore(entries.into_iter().map(from_file)) {
-                    Ok(producers) => return Ok((producers, offset)),
-                    Err(error) => tracing::warn!(%error, "a producer snapshot is passed over"),
-                },
-                Err(SnapshotError::Disk(error)) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "a producer snapshot is passed over"),
-            }
-        }
-        Ok((ProducerTable::default(), log.log_start()))
+        let producers = fold_producers(disk, log.dir(), &log.view(), newest, each).await?;
+        Ok((epochs, saved, producers))
     }
 
     /// Takes a replica's files out of use: the directory is renamed, to be removed later. Where the log
@@ -600,19 +585,6 @@ pub(super) async fn remove_directory<D: Disk>(disk: &D, path: &std::path::Path) 
         }
     }
     disk.remove_dir(path).await
-}
-
-/// That a batch's leader epoch, which no CRC covers, can be the one in which it was written: leaders follow one
-/// another, and the metadata knew each of them before it wrote. One that has rotted would pass for an epoch
-/// that this replica has seen.
-fn check_epoch(epoch: LeaderEpoch, before: LeaderEpoch, newest: LeaderEpoch) -> Result<(), String> {
-    if epoch < before {
-        return Err(format!("the batch is of leader epoch {epoch}, the one before it of {before}"));
-    }
-    if epoch > newest {
-        return Err(format!("the batch is of leader epoch {epoch}, the metadata knows none after {newest}"));
-    }
-    Ok(())
 }
 
 fn to_partition(registration: &PartitionRegistration) -> Registration {

@@ -19,8 +19,10 @@ use super::broker_run;
 use super::budget::Budget;
 use super::controller_channel::ControllerChannel;
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
+use super::fetchers::Fetchers;
 use super::flusher::FlushQueue;
 use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
+use super::isr::IsrChanges;
 use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
@@ -152,6 +154,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     let (stop_publisher, stop) = oneshot::channel();
     let mut publisher = Publisher { publishing, metadata: metadata.clone(), broker: None, stop };
+    let (routes, routing) = mpsc::unbounded_channel();
     let mut node = Node {
         listeners: Vec::new(),
         controller_listeners,
@@ -162,6 +165,9 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         workers: Vec::new(),
         housekeeper: None,
         supervisor: env.spawn("supervisor", supervisor.run()),
+        fetchers: None,
+        routes,
+        isr_changes: None,
         quorum,
         raft: raft.clone(),
         publisher: None,
@@ -179,7 +185,14 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let queues = Queues { flushes: FlushQueue::default(), preparations: FlushQueue::default() };
+    let (proposals, proposed) = mpsc::unbounded_channel();
+    let queues = Queues {
+        flushes: FlushQueue::default(),
+        preparations: FlushQueue::default(),
+        routes: node.routes.clone(),
+        proposals,
+        housekeeping: housekeeping.clone(),
+    };
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
@@ -187,27 +200,31 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (is_ready, ready) = oneshot::channel();
     publisher.broker = Some(BrokerSide {
         id: config.node_id,
-        replicas: Replicas::new(
-            env.clone(),
-            config.node_id,
-            Arc::new(config.texts.clone()),
-            queues,
-            directories.data.clone(),
-        ),
+        replicas: Replicas::new(env.clone(), &config, queues, directories.data.clone()),
         housekeeping,
         found: directories.found_replicas(),
         registered: registered.clone(),
         opened: Some(replicas_open),
     });
+    let channel = |purpose: &str| {
+        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
+    };
+    let fetchers = Fetchers::new(env.clone(), config.node_id, registered.clone(), routing);
+    let isr_changes = IsrChanges {
+        env: env.clone(),
+        own: config.node_id,
+        channel: channel("isr"),
+        registered: registered.clone(),
+        metadata: metadata.clone(),
+        proposals: proposed,
+        again: None,
+    };
+    node.fetchers = Some(env.spawn("fetchers", fetchers.run()));
+    node.isr_changes = Some(env.spawn("isr-changes", isr_changes.run()));
     let endpoints = broker_endpoints(&config, &sockets.clients);
     let lifecycle = Lifecycle {
         env: env.clone(),
-        channel: ControllerChannel::new(
-            env.clone(),
-            raft.leadership().clone(),
-            "heartbeat",
-            config.node_id.0,
-        ),
+        channel: channel("heartbeat"),
         registration: registration(&env, &config, &directories, endpoints, run).await?,
         registered,
         metadata,
