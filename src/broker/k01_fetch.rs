@@ -11,7 +11,8 @@
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
 //! (KIP-320): see [`partition`](crate::partition). From version 11 on a consumer is served by a follower, too
-//! (KIP-392); no leader sends it there, since no `replica.selector.class` can be set.
+//! (KIP-392); the leader sends it there, without records, if `replica.selector.class` is set and a follower in the
+//! consumer's rack has what it asks for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,7 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         min_bytes: usize::try_from(fetch.min_bytes).unwrap_or(0).min(max_bytes),
         max_bytes,
         reader,
+        rack: fetch.rack_id,
         context,
     };
     let published = fetching.broker.metadata.current();
@@ -145,6 +147,8 @@ struct Fetching<E: Env> {
     min_bytes: usize,
     max_bytes: usize,
     reader: Reader,
+    /// The consumer's; empty if it does not say.
+    rack: String,
 }
 
 /// What was found in all partitions of a Fetch, in their order.
@@ -192,9 +196,8 @@ impl<E: Env> Fetching<E> {
     }
 
     fn is_enough(&self, found: &Found<E>) -> bool {
-        let urgent = |partition: &FoundPartition<E>| {
-            partition.data.error_code != 0 || partition.data.diverging_epoch.epoch >= 0
-        };
+        let urgent =
+            |partition: &FoundPartition<E>| partition.data.error_code != 0 || redirects(&partition.data);
         let has_enough = if found.lacks_memory { found.bytes > 0 } else { found.filled >= self.min_bytes };
         has_enough || found.partitions.is_empty() || found.partitions.iter().any(urgent)
     }
@@ -240,6 +243,10 @@ impl<E: Env> Fetching<E> {
             }
         };
         let mut data = planned(key.index, &plan, self.reader.is_read_committed());
+        if let Some(id) = self.preferred_replica(published, replica, position.fetch_offset) {
+            data.preferred_read_replica = id.0;
+            return FoundPartition { data, more: None };
+        }
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
             match self.read_records(&view, position.fetch_offset, plan.limit, room, found, patience).await {
@@ -285,6 +292,18 @@ impl<E: Env> Fetching<E> {
                 }
             }
         }
+    }
+
+    /// Whom a consumer had better read from.
+    fn preferred_replica(
+        &self,
+        published: &Published<E>,
+        replica: &Replica<E>,
+        from: Offset,
+    ) -> Option<BrokerId> {
+        let Reader::Consumer { from: ReadFrom::AnyReplica, .. } = self.reader else { return None };
+        let goes = self.broker.config.replication.rack_aware_reads && !self.rack.is_empty();
+        goes.then(|| replica.preferred_read_replica(&self.rack, from, &published.brokers)).flatten()
     }
 
     /// The replica that is meant. Whoever may not read a name is not told whether there is such a topic.
@@ -597,8 +616,13 @@ fn summary(data: &PartitionData) -> FetchAnswer {
         high_watermark: Offset(data.high_watermark),
         log_start: Offset(data.log_start_offset),
         has_records: data.records.as_ref().is_some_and(|records| !records.is_empty()),
-        redirects: data.diverging_epoch.epoch >= 0,
+        redirects: redirects(data),
     }
+}
+
+/// Whether the client has to do something before it reads on.
+fn redirects(data: &PartitionData) -> bool {
+    data.diverging_epoch.epoch >= 0 || data.preferred_read_replica >= 0
 }
 
 /// Adds a partition to its topic, which is the last one if the partitions come topic by topic.

@@ -44,6 +44,9 @@ mod k63_broker_heartbeat;
 mod k64_unregister_broker;
 mod k67_allocate_producer_ids;
 mod k75_describe_topic_partitions;
+mod k80_add_raft_voter;
+mod k81_remove_raft_voter;
+mod k82_update_raft_voter;
 mod metadata_fetch;
 mod producer_ids;
 mod quorum;
@@ -111,6 +114,7 @@ pub fn serves_nodes(key: ApiKey) -> bool {
             | ApiKey::BrokerRegistration
             | ApiKey::BrokerHeartbeat
             | ApiKey::AllocateProducerIds
+            | ApiKey::UpdateRaftVoter
     ) || forwarding::is_controllers(key)
 }
 
@@ -338,6 +342,7 @@ impl<E: Env> Broker<E> {
             ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
             ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
             ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
+            ApiKey::UpdateRaftVoter => self.answer(request, k82_update_raft_voter::handle).await,
             key => unreachable!("{key} is served and has no handler"),
         }
     }
@@ -361,6 +366,8 @@ impl<E: Env> Broker<E> {
             ApiKey::DescribeQuorum => self.answer(request, k55_describe_quorum::handle).await,
             ApiKey::UpdateFeatures => self.answer(request, k57_update_features::handle).await,
             ApiKey::UnregisterBroker => self.answer(request, k64_unregister_broker::handle).await,
+            ApiKey::AddRaftVoter => self.answer(request, k80_add_raft_voter::handle).await,
+            ApiKey::RemoveRaftVoter => self.answer(request, k81_remove_raft_voter::handle).await,
             key => unreachable!("{key} is the controller's and has no handler"),
         }
     }

@@ -13,7 +13,6 @@ use super::controller_channel::ControllerChannel;
 use super::metadata::Metadata;
 use super::publisher::Registered;
 use super::replica::Replica;
-use super::replication::REPLICA_LAG_TIME_MAX;
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::partition::{AlterPartition, AlteredPartition};
@@ -43,6 +42,8 @@ pub(super) struct IsrChanges<E: Env> {
     pub(super) registered: Registered,
     pub(super) metadata: Metadata<E>,
     pub(super) proposals: mpsc::UnboundedReceiver<Proposal<E>>,
+    /// How often leaders look for followers that have fallen behind: half `replica.lag.time.max.ms`.
+    pub(super) check_interval: Duration,
     /// When those are asked again who have no answer.
     pub(super) again: Option<(Mono, Vec<Arc<Replica<E>>>)>,
 }
@@ -54,7 +55,7 @@ impl<E: Env> IsrChanges<E> {
     /// Works until nobody can ask any more.
     pub(super) async fn run(mut self) {
         let clock = self.env.clock().clone();
-        let mut next_check = clock.now() + REPLICA_LAG_TIME_MAX / 2;
+        let mut next_check = clock.now() + self.check_interval;
         loop {
             let again = self.again.as_ref().map(|(at, _)| *at);
             let until = again.into_iter().chain([next_check]).min().expect("there is a next check");
@@ -69,7 +70,7 @@ impl<E: Env> IsrChanges<E> {
             }
             if next_check <= now {
                 self.check();
-                next_check = now + REPLICA_LAG_TIME_MAX / 2;
+                next_check = now + self.check_interval;
             }
         }
     }

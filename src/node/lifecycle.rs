@@ -1,6 +1,7 @@
 //! A broker's life in the cluster: it registers, shows that it lives, and asks to leave (KIP-631).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
@@ -10,6 +11,7 @@ use super::controller_channel::{ChannelError, ControllerChannel};
 use super::directories::LogDirectory;
 use super::metadata::Metadata;
 use super::publisher::Registered;
+use super::raft::Leadership;
 use crate::client::futures::{Either, race};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
@@ -55,28 +57,47 @@ pub(super) struct Leaving {
 
 #[derive(Debug, Default)]
 struct Signals {
-    wanted: std::sync::atomic::AtomicBool,
+    wanted: AtomicBool,
     asked: Notify,
     granted: Notify,
 }
 
 impl Leaving {
-    /// Asks the controller to move away what this broker leads; returns when it has, or cannot.
-    pub(super) async fn leave<E: Env>(&self, env: &E, patience: Duration) -> bool {
-        self.shared.wanted.store(true, std::sync::atomic::Ordering::SeqCst);
+    /// Asks the controller to move away what this broker leads. Says whether it has: not if it takes too long, or
+    /// nobody is the controller for long enough to tell that nobody will be, as when a whole cluster stops.
+    pub(super) async fn leave<E: Env>(&self, env: &E, leadership: &Leadership, patience: Duration) -> bool {
+        self.shared.wanted.store(true, Ordering::SeqCst);
         self.shared.asked.notify_one();
         let deadline = env.clock().now() + patience;
-        env.clock().timeout_at(deadline, self.shared.granted.notified()).await.is_some()
+        match race(self.shared.granted.notified(), nobody_leads(env, leadership, deadline)).await {
+            Either::First(()) => true,
+            Either::Second(()) => false,
+        }
     }
 
     fn is_wanted(&self) -> bool {
-        self.shared.wanted.load(std::sync::atomic::Ordering::SeqCst)
+        self.shared.wanted.load(Ordering::SeqCst)
     }
 
     fn grant(&self) {
         self.shared.granted.notify_one();
     }
 }
+
+/// Waits until nobody has led for [`LEADERLESS`], or until `deadline`.
+async fn nobody_leads<E: Env>(env: &E, leadership: &Leadership, deadline: Mono) {
+    loop {
+        let leader = leadership.current();
+        let until = if leader.id.is_none() { env.clock().now() + LEADERLESS } else { deadline };
+        match race(leadership.changed(&leader), env.clock().sleep_until(until.min(deadline))).await {
+            Either::First(_) => {}
+            Either::Second(()) => return,
+        }
+    }
+}
+
+/// For longer than this nobody leads a quorum that has a majority left: two rounds of its default timeouts.
+const LEADERLESS: Duration = Duration::from_secs(4);
 
 impl<E: Env> Lifecycle<E> {
     /// Lives. Ends when the controller lets the broker go, or does not take it.

@@ -49,13 +49,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, LogDirectory};
-use self::fetchers::{Route, Routes};
 use self::housekeeping::Housekeeping;
 use self::lifecycle::Leaving;
 use self::listener::Listener;
 use self::metadata::Metadata;
 use self::publisher::Registered;
 use self::raft::Raft;
+use self::replication::Replication;
 use crate::client::futures::{Either, race};
 use crate::env::{Clock, Disk, Env, Task};
 use crate::log::checkpoint::write_clean_shutdown;
@@ -82,10 +82,8 @@ pub struct Node<E: Env> {
     workers: Vec<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
-    /// Those who fetch for replicas that follow.
-    fetchers: Option<E::Task>,
-    routes: Routes<E>,
-    isr_changes: Option<E::Task>,
+    /// Of a broker.
+    replication: Option<Replication<E>>,
     quorum: E::Task,
     raft: Raft,
     publisher: Option<E::Task>,
@@ -186,7 +184,7 @@ impl<E: Env> Node<E> {
     /// recovers at the next start.
     pub async fn shutdown(mut self) -> Result<(), NodeFailure> {
         let leaves = self.lifecycle.is_some() && self.controlled_shutdown;
-        if leaves && !self.leaving.leave(&self.env, HAND_OVER).await {
+        if leaves && !self.leaving.leave(&self.env, self.raft.leadership(), HAND_OVER).await {
             tracing::warn!("the controller has not moved away what this broker leads: it stops all the same");
         }
         drop(self.lifecycle);
@@ -199,12 +197,9 @@ impl<E: Env> Node<E> {
         if let Some(publisher) = self.publisher {
             publisher.join().await;
         }
-        // Nothing is appended to a log that is closed. Whoever fetches has ended already if nobody hears this.
-        let _ = self.routes.send(Route::Stop);
-        if let Some(fetchers) = self.fetchers {
-            fetchers.join().await;
+        if let Some(replication) = self.replication {
+            replication.stop().await;
         }
-        drop(self.isr_changes);
         let mut failure = self.failures.try_recv().ok();
         let has_failed = self.has_failed || failure.is_some();
         let replicas = Arc::clone(&self.metadata.current().replicas);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_core::Rng as _;
 use thiserror::Error;
@@ -13,7 +14,6 @@ use super::fold::fold_producers;
 use super::metadata::Published;
 use super::parallel;
 use super::replica::{Opened, Queues, Replica};
-use super::replication::REPLICA_LAG_TIME_MAX;
 use crate::config::Texts;
 use crate::config::server::ServerConfig;
 use crate::config::topic::{Durability, TopicConfig};
@@ -41,6 +41,8 @@ pub(super) struct Replicas<E: Env> {
     broker_id: BrokerId,
     /// The name of the listener that brokers use among themselves.
     listener: Arc<str>,
+    /// `replica.lag.time.max.ms`.
+    lag_time_max: Duration,
     /// The static configuration.
     server: Arc<Texts>,
     queues: Queues<E>,
@@ -146,6 +148,7 @@ impl<E: Env> Clone for Replicas<E> {
             env: self.env.clone(),
             broker_id: self.broker_id,
             listener: Arc::clone(&self.listener),
+            lag_time_max: self.lag_time_max,
             server: Arc::clone(&self.server),
             queues: self.queues.clone(),
             directories: self.directories.clone(),
@@ -162,7 +165,8 @@ impl<E: Env> Replicas<E> {
     ) -> Self {
         let listener = Arc::from(config.inter_broker_listener.as_str());
         let server = Arc::new(config.texts.clone());
-        Self { env, broker_id: config.node_id, listener, server, queues, directories }
+        let lag_time_max = config.replication.lag_time_max;
+        Self { env, broker_id: config.node_id, listener, lag_time_max, server, queues, directories }
     }
 
     /// Opens the replicas that lie in the directories, at start. `found` says, per directory, how it was left.
@@ -475,7 +479,7 @@ impl<E: Env> Replicas<E> {
             broker_id: self.broker_id,
             counting,
             min_insync_replicas,
-            replica_lag_time_max: REPLICA_LAG_TIME_MAX,
+            replica_lag_time_max: self.lag_time_max,
         };
         let partition = Partition::open(partition_config, recovered);
         let epochs_are_saved = partition.epochs().entries() == saved;

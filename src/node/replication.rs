@@ -1,24 +1,76 @@
-//! How replicas keep up with their leaders: Kafka's settings, at Kafka's defaults. They cannot be set yet.
+//! What keeps replicas in step: those who fetch for the ones that follow, and those who ask the controller for the
+//! ones that lead.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-/// `replica.lag.time.max.ms`: how long a follower may be behind before it leaves the ISR.
-pub(super) const REPLICA_LAG_TIME_MAX: Duration = Duration::from_secs(30);
+use tokio::sync::mpsc;
 
-/// `replica.fetch.wait.max.ms`: how long a leader waits for something new.
-pub(super) const FETCH_WAIT_MAX: Duration = Duration::from_millis(500);
+use super::controller_channel::ControllerChannel;
+use super::fetchers::{Fetchers, Route, Routes};
+use super::flusher::FlushQueue;
+use super::housekeeping::Housekeeping;
+use super::isr::{IsrChanges, Proposal};
+use super::metadata::Metadata;
+use super::publisher::Registered;
+use super::replica::Queues;
+use crate::config::server::ServerConfig;
+use crate::env::{Env, Task};
 
-/// `replica.fetch.min.bytes`.
-pub(super) const FETCH_MIN_BYTES: i32 = 1;
+/// The tasks. They end with it.
+pub(super) struct Replication<E: Env> {
+    fetchers: E::Task,
+    routes: Routes<E>,
+    isr_changes: E::Task,
+}
 
-/// `replica.fetch.max.bytes`: of one partition.
-pub(super) const FETCH_MAX_BYTES: i32 = 1 << 20;
+/// What the tasks read and replicas write.
+pub(super) struct Inboxes<E: Env> {
+    routes: mpsc::UnboundedReceiver<Route<E>>,
+    proposals: mpsc::UnboundedReceiver<Proposal<E>>,
+}
 
-/// `replica.fetch.response.max.bytes`.
-pub(super) const FETCH_RESPONSE_MAX_BYTES: i32 = 10 << 20;
+/// The queues that replicas write to.
+pub(super) fn queues<E: Env>(housekeeping: Housekeeping) -> (Queues<E>, Inboxes<E>) {
+    let (routes, routing) = mpsc::unbounded_channel();
+    let (proposals, proposed) = mpsc::unbounded_channel();
+    let (flushes, preparations) = (FlushQueue::default(), FlushQueue::default());
+    let queues = Queues { flushes, preparations, routes, proposals, housekeeping };
+    (queues, Inboxes { routes: routing, proposals: proposed })
+}
 
-/// `replica.fetch.backoff.ms`: the pause after a failure.
-pub(super) const FETCH_BACKOFF: Duration = Duration::from_secs(1);
+impl<E: Env> Replication<E> {
+    /// Starts the tasks. `channel` is for nothing else: no copy of a request may overtake another.
+    pub(super) fn start(
+        env: &E,
+        config: &Arc<ServerConfig>,
+        (queues, inboxes): (&Queues<E>, Inboxes<E>),
+        channel: ControllerChannel<E>,
+        registered: &Registered,
+        metadata: &Metadata<E>,
+    ) -> Self {
+        let fetchers = Fetchers::new(env.clone(), config, registered.clone(), inboxes.routes);
+        let isr_changes = IsrChanges {
+            env: env.clone(),
+            own: config.node_id,
+            channel,
+            registered: registered.clone(),
+            metadata: metadata.clone(),
+            proposals: inboxes.proposals,
+            check_interval: config.replication.lag_time_max / 2,
+            again: None,
+        };
+        Self {
+            fetchers: env.spawn("fetchers", fetchers.run()),
+            routes: queues.routes.clone(),
+            isr_changes: env.spawn("isr-changes", isr_changes.run()),
+        }
+    }
 
-/// `replica.socket.timeout.ms`: how long an answer may take.
-pub(super) const SOCKET_TIMEOUT: Duration = Duration::from_secs(30);
+    /// Returns when nothing is appended to any log any more.
+    pub(super) async fn stop(self) {
+        // If nobody hears it, they have ended.
+        let _ = self.routes.send(Route::Stop);
+        self.fetchers.join().await;
+        drop(self.isr_changes);
+    }
+}

@@ -19,10 +19,7 @@ use super::broker_run;
 use super::budget::Budget;
 use super::controller_channel::ControllerChannel;
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
-use super::fetchers::Fetchers;
-use super::flusher::FlushQueue;
 use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
-use super::isr::IsrChanges;
 use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
@@ -30,8 +27,8 @@ use super::raft::{
     ControllerTimers, KRAFT_VERSIONS, Message, MetadataLogError, Raft, RaftLog, RaftLogHints, RaftParts,
     RaftTask,
 };
-use super::replica::Queues;
 use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
+use super::replication::{self, Replication};
 use super::sockets::{BUDGET_BYTES, Serving, Sockets, broker_endpoints, controller_endpoints};
 use super::storage::bootstrap_records;
 use super::{Node, NodeFailure};
@@ -154,7 +151,6 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     let (stop_publisher, stop) = oneshot::channel();
     let mut publisher = Publisher { publishing, metadata: metadata.clone(), broker: None, stop };
-    let (routes, routing) = mpsc::unbounded_channel();
     let mut node = Node {
         listeners: Vec::new(),
         controller_listeners,
@@ -165,13 +161,11 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         workers: Vec::new(),
         housekeeper: None,
         supervisor: env.spawn("supervisor", supervisor.run()),
-        fetchers: None,
-        routes,
-        isr_changes: None,
         quorum,
         raft: raft.clone(),
         publisher: None,
         stop_publisher,
+        replication: None,
         lifecycle: None,
         leaving: Leaving::default(),
         controlled_shutdown: config.lifecycle.controlled_shutdown,
@@ -185,14 +179,12 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let (proposals, proposed) = mpsc::unbounded_channel();
-    let queues = Queues {
-        flushes: FlushQueue::default(),
-        preparations: FlushQueue::default(),
-        routes: node.routes.clone(),
-        proposals,
-        housekeeping: housekeeping.clone(),
+    let channel = |purpose: &str| {
+        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
     };
+    let (queues, inboxes) = replication::queues(housekeeping.clone());
+    node.replication =
+        Some(Replication::start(&env, &config, (&queues, inboxes), channel("isr"), &registered, &metadata));
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
@@ -206,21 +198,6 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         registered: registered.clone(),
         opened: Some(replicas_open),
     });
-    let channel = |purpose: &str| {
-        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
-    };
-    let fetchers = Fetchers::new(env.clone(), config.node_id, registered.clone(), routing);
-    let isr_changes = IsrChanges {
-        env: env.clone(),
-        own: config.node_id,
-        channel: channel("isr"),
-        registered: registered.clone(),
-        metadata: metadata.clone(),
-        proposals: proposed,
-        again: None,
-    };
-    node.fetchers = Some(env.spawn("fetchers", fetchers.run()));
-    node.isr_changes = Some(env.spawn("isr-changes", isr_changes.run()));
     let endpoints = broker_endpoints(&config, &sockets.clients);
     let lifecycle = Lifecycle {
         env: env.clone(),

@@ -16,7 +16,7 @@ use ottla::client::consumer::{Consumer, Start, TopicPartition};
 use ottla::config::server::{ServerConfig, single_broker};
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env};
-use ottla::node::{self, Node};
+use ottla::node::{self, Node, ReplicaSnapshot};
 use ottla::types::{ProducerEpoch, ProducerId};
 use ottla::wire::Request;
 use ottla::wire::batch_builder::{BatchBuilder, BatchOptions, NewRecord};
@@ -80,6 +80,11 @@ impl TestNode {
     pub(crate) async fn shutdown(mut self) {
         let (node, runtime) = (self.node.take().unwrap(), self.runtime.as_ref().unwrap());
         runtime.spawn(node.shutdown()).await.unwrap().unwrap();
+    }
+
+    /// Its replicas.
+    pub(crate) fn replicas(&self) -> Vec<ReplicaSnapshot> {
+        self.node.as_ref().unwrap().snapshot()
     }
 
     /// Stops everything where it stands.

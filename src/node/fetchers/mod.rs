@@ -1,5 +1,5 @@
 //! Who fetches for the replicas that follow: one task for each broker that leads some of them
-//! (`num.replica.fetchers=1`).
+//! (`num.replica.fetchers=1`; more of them are not used).
 //!
 //! Replicas say whom they follow ([`Route`]), in the order of the metadata; this task passes it on to those that
 //! fetch, starts them and ends them. What becomes of answers is the replicas' own business
@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::publisher::Registered;
 use super::replica::Replica;
 use crate::config::listeners::HostPort;
+use crate::config::server::{ReplicationSettings, ServerConfig};
 use crate::controller::image::Image;
 use crate::env::{Env, Task};
 use crate::types::{BrokerId, PartitionKey};
@@ -80,6 +81,7 @@ impl<E: Env> Clone for FetcherInbox<E> {
 pub(super) struct Shared<E: Env> {
     pub(super) env: E,
     pub(super) own: BrokerId,
+    pub(super) settings: ReplicationSettings,
     pub(super) registered: Registered,
     pub(super) budget: Budget,
 }
@@ -104,13 +106,15 @@ struct Running<E: Env> {
 impl<E: Env> Fetchers<E> {
     pub(super) fn new(
         env: E,
-        own: BrokerId,
+        config: &ServerConfig,
         registered: Registered,
         inbox: mpsc::UnboundedReceiver<Route<E>>,
     ) -> Self {
-        let budget = Budget::new("replication", BUDGET_BYTES);
+        let (own, settings) = (config.node_id, config.replication);
+        let one_answer = usize::try_from(settings.fetch_response_max_bytes).unwrap_or(0);
+        let budget = Budget::new("replication", BUDGET_BYTES.max(one_answer));
         Self {
-            shared: Arc::new(Shared { env, own, registered, budget }),
+            shared: Arc::new(Shared { env, own, settings, registered, budget }),
             inbox,
             endpoints: Endpoints::new(),
             leaders: BTreeMap::new(),

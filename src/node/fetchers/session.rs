@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::node::replication::FETCH_MAX_BYTES;
 use crate::partition::FollowerFetch;
 use crate::types::PartitionKey;
 use crate::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, ForgottenTopic};
@@ -19,6 +18,8 @@ const NO_SESSION: i32 = 0;
 pub(super) struct Session {
     id: i32,
     epoch: i32,
+    /// Asked for of each partition.
+    max_bytes: i32,
     /// What is wanted.
     wanted: BTreeMap<PartitionKey, FollowerFetch>,
     /// What the leader remembers partitions of.
@@ -28,6 +29,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// No session yet. `max_bytes` is asked for of each partition.
+    pub(super) fn new(max_bytes: i32) -> Self {
+        Self { max_bytes, ..Self::default() }
+    }
+
     /// Sets what is wanted of a partition; `None`: nothing now.
     pub(super) fn want(&mut self, key: PartitionKey, fetch: Option<FollowerFetch>) {
         let before = self.wanted.get(&key).copied();
@@ -57,13 +63,13 @@ impl Session {
         let changed = std::mem::take(&mut self.changed);
         if self.epoch == INITIAL_EPOCH {
             self.told = self.wanted.keys().copied().collect();
-            self.wanted.iter().for_each(|(key, fetch)| ask(&mut request.topics, *key, fetch));
+            self.wanted.iter().for_each(|(key, fetch)| self.ask(&mut request.topics, *key, fetch));
             return;
         }
         for key in changed {
             if let Some(fetch) = self.wanted.get(&key) {
                 self.told.insert(key);
-                ask(&mut request.topics, key, fetch);
+                self.ask(&mut request.topics, key, fetch);
             } else if self.told.remove(&key) {
                 forget(&mut request.forgotten_topics_data, key);
             }
@@ -88,25 +94,25 @@ impl Session {
         self.epoch = INITIAL_EPOCH;
         self.told.clear();
     }
-}
 
-fn ask(topics: &mut Vec<FetchTopic>, key: PartitionKey, fetch: &FollowerFetch) {
-    let partition = FetchPartition {
-        partition: key.index,
-        current_leader_epoch: fetch.leader_epoch.0,
-        fetch_offset: fetch.fetch_offset.0,
-        last_fetched_epoch: fetch.last_fetched_epoch.0,
-        log_start_offset: fetch.log_start.offset().0,
-        partition_max_bytes: FETCH_MAX_BYTES,
-        ..FetchPartition::default()
-    };
-    match topics.last_mut().filter(|last| last.topic_id == key.topic_id) {
-        Some(last) => last.partitions.push(partition),
-        None => topics.push(FetchTopic {
-            topic_id: key.topic_id,
-            partitions: vec![partition],
-            ..FetchTopic::default()
-        }),
+    fn ask(&self, topics: &mut Vec<FetchTopic>, key: PartitionKey, fetch: &FollowerFetch) {
+        let partition = FetchPartition {
+            partition: key.index,
+            current_leader_epoch: fetch.leader_epoch.0,
+            fetch_offset: fetch.fetch_offset.0,
+            last_fetched_epoch: fetch.last_fetched_epoch.0,
+            log_start_offset: fetch.log_start.offset().0,
+            partition_max_bytes: self.max_bytes,
+            ..FetchPartition::default()
+        };
+        match topics.last_mut().filter(|last| last.topic_id == key.topic_id) {
+            Some(last) => last.partitions.push(partition),
+            None => topics.push(FetchTopic {
+                topic_id: key.topic_id,
+                partitions: vec![partition],
+                ..FetchTopic::default()
+            }),
+        }
     }
 }
 

@@ -28,9 +28,6 @@ use crate::config::listeners::HostPort;
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::node::replica::Replica;
-use crate::node::replication::{
-    FETCH_BACKOFF, FETCH_MIN_BYTES, FETCH_RESPONSE_MAX_BYTES, FETCH_WAIT_MAX, SOCKET_TIMEOUT,
-};
 use crate::partition::{AfterError, FollowerFetch};
 use crate::types::{BrokerId, LogEnd, LogStart, Mono, Offset, PartitionKey, Uuid};
 use crate::wire::messages::fetch::{FetchRequest, FetchResponse, PartitionData, ReplicaState};
@@ -93,12 +90,13 @@ impl<E: Env> Source<E> {
     ) -> Self {
         let config = ClientConfig {
             client_id: format!("broker-{}-fetcher", shared.own),
-            request_timeout: SOCKET_TIMEOUT,
-            socket_connection_setup_timeout: SOCKET_TIMEOUT,
+            request_timeout: shared.settings.socket_timeout,
+            socket_connection_setup_timeout: shared.settings.socket_timeout,
             // A leader's batch has to be taken, however large. Memory follows what arrives.
             receive_message_max_bytes: i32::MAX as usize,
             ..ClientConfig::default()
         };
+        let session = Session::new(shared.settings.fetch_max_bytes);
         Self {
             shared,
             leader,
@@ -107,7 +105,7 @@ impl<E: Env> Source<E> {
             news,
             config,
             connection: None,
-            session: Session::default(),
+            session,
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
             syncing: BTreeSet::new(),
@@ -201,7 +199,7 @@ impl<E: Env> Source<E> {
 
     /// Pauses after a failure, unless the leader turns out to be elsewhere.
     async fn rest(&mut self) -> bool {
-        let until = self.shared.env.clock().now() + FETCH_BACKOFF;
+        let until = self.shared.env.clock().now() + self.shared.settings.fetch_backoff;
         while !self.moved && self.shared.env.clock().now() < until {
             if !self.wait(Some(until)).await {
                 return false;
@@ -228,7 +226,8 @@ impl<E: Env> Source<E> {
     /// Sends one Fetch and takes in its answer.
     async fn fetch(&mut self) -> Result<(), String> {
         let connection = self.connection().await?;
-        let bytes = usize::try_from(FETCH_RESPONSE_MAX_BYTES).expect("it is positive");
+        let bytes =
+            usize::try_from(self.shared.settings.fetch_response_max_bytes).expect("it is not negative");
         let _permit = self.shared.budget.acquire(bytes).await.expect("the budget holds several answers");
         let request = self.request()?;
         let response = match self.ask(&connection, &request).await? {
@@ -272,12 +271,12 @@ impl<E: Env> Source<E> {
 
     fn request(&mut self) -> Result<FetchRequest, String> {
         let epoch = self.shared.registered.epoch().ok_or("this broker is not registered")?;
-        let wait = if self.syncing.is_empty() { FETCH_WAIT_MAX } else { Duration::ZERO };
+        let wait = if self.syncing.is_empty() { self.shared.settings.fetch_wait_max } else { Duration::ZERO };
         let mut request = FetchRequest {
             replica_state: ReplicaState { replica_id: self.shared.own.0, replica_epoch: epoch.0 },
-            max_wait_ms: i32::try_from(wait.as_millis()).expect("half a second"),
-            min_bytes: FETCH_MIN_BYTES,
-            max_bytes: FETCH_RESPONSE_MAX_BYTES,
+            max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            min_bytes: self.shared.settings.fetch_min_bytes,
+            max_bytes: self.shared.settings.fetch_response_max_bytes,
             ..FetchRequest::default()
         };
         self.session.fill(&mut request);
@@ -286,7 +285,7 @@ impl<E: Env> Source<E> {
 
     /// Waits for the answer, and takes note of what is new meanwhile.
     async fn ask(&mut self, connection: &Connection<E>, request: &FetchRequest) -> Result<Outcome, String> {
-        let deadline = self.shared.env.clock().now() + SOCKET_TIMEOUT;
+        let deadline = self.shared.env.clock().now() + self.shared.settings.socket_timeout;
         let call = connection.start(request, i16::MAX, deadline).map_err(|error| error.to_string())?;
         let mut answer = pin!(call.wait());
         loop {
@@ -348,7 +347,7 @@ impl<E: Env> Source<E> {
     /// Leaves a partition alone for a while.
     fn leave_out(&mut self, key: PartitionKey) {
         self.session.want(key, None);
-        self.resting.insert(key, self.shared.env.clock().now() + FETCH_BACKOFF);
+        self.resting.insert(key, self.shared.env.clock().now() + self.shared.settings.fetch_backoff);
     }
 
     /// Asks the leader where logs start and end in which an offset was out of range.
@@ -357,7 +356,7 @@ impl<E: Env> Source<E> {
         connection: &Connection<E>,
         lost: Vec<(PartitionKey, FollowerFetch)>,
     ) -> Result<(), String> {
-        let deadline = self.shared.env.clock().now() + SOCKET_TIMEOUT;
+        let deadline = self.shared.env.clock().now() + self.shared.settings.socket_timeout;
         let mut ends: [BTreeMap<PartitionKey, Offset>; 2] = Default::default();
         let names: BTreeMap<(String, i32), PartitionKey> = lost
             .iter()

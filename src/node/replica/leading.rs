@@ -11,7 +11,7 @@ use crate::partition::{
     AlterOutcome, AlterPartition, AlteredPartition, Brokers, EpochEnd, FollowerRead, ReadPlan, ReadRefusal,
     ReplicaFetch,
 };
-use crate::types::LeaderEpoch;
+use crate::types::{BrokerId, LeaderEpoch, Offset};
 
 impl<E: Env> Replica<E> {
     /// Takes in a follower's Fetch: what the follower holds counts from now on. What it may read, and the log to
@@ -48,6 +48,11 @@ impl<E: Env> Replica<E> {
         let state = self.lock();
         let plan = state.partition.plan_follower_read(request)?;
         Ok((plan, state.log.view()))
+    }
+
+    /// The follower that a consumer in this rack had better read from (KIP-392).
+    pub fn preferred_read_replica(&self, rack: &str, from: Offset, brokers: &Brokers) -> Option<BrokerId> {
+        self.lock().partition.preferred_read_replica(rack, from, brokers)
     }
 
     /// Where a leader epoch ends, for OffsetForLeaderEpoch; `None` if it is not known.
