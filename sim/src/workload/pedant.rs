@@ -74,13 +74,7 @@ struct Case {
 struct Unanswered;
 
 impl<'a> Round<'a> {
-    async fn begin(
-        stage: &'a Stage,
-        env: &'a SimEnv,
-        broker: NodeId,
-        key: Key,
-        next: Value,
-    ) -> Option<Self> {
+    async fn begin(stage: &'a Stage, env: &'a SimEnv, broker: NodeId, key: Key, next: Value) -> Option<Self> {
         let config = client_config(stage, env);
         let connection = Connection::open(env, &broker.to_string(), BROKER_PORT, &config).await.ok()?;
         let request = InitProducerIdRequest {

@@ -201,6 +201,9 @@ impl<E: Env> RaftTask<E> {
     async fn handle(&mut self, message: Message) -> Result<(), MetadataLogError> {
         match message {
             Message::Decide(command) => {
+                if let Some(activation) = self.active.as_mut().and_then(Active::activation) {
+                    self.undertake(activation).await?;
+                }
                 let (end, now) = (self.log.log_end(), self.env.clock().now());
                 match &mut self.active {
                     Some(active) => {
