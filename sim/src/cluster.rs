@@ -1,48 +1,91 @@
-//! The glue: a simulated broker is the crate's own node, started as the binary starts it.
+//! The glue: a simulated node is the crate's own, started as the binary starts it.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use ottla::config::server::{ServerConfig, single_broker};
-use ottla::env::{Env as _, Purpose};
-use ottla::node;
+use ottla::node::{self, FormatPlan};
 use ottla::types::Uuid;
-use rand_core::Rng as _;
 use tokio::sync::Notify;
 
+use crate::dice::Dice;
+use crate::engine::NodeId;
 use crate::env::SimEnv;
+use crate::net::Net;
 use crate::process::Program;
 use crate::run::{self, Plan, Report};
+use crate::scenario::Cluster;
 use crate::trace::Keep;
 use crate::workload::{BROKER_PORT, Clients};
 
+/// The directory under the root where the partitions of a node lie. In a cluster it is a disk of its own, apart
+/// from the metadata log: a node that loses it is still the voter that it was.
+pub const DATA_DISK: &str = "data";
+const METADATA_DISK: &str = "metadata";
 const CONTROLLER_PORT: u16 = 9093;
-const DATA: &str = "/data";
 
-/// Plays a plan with real brokers and real clients.
+/// Plays a plan with real nodes and real clients.
 pub fn play(plan: &Plan, keep: Keep) -> Report {
-    let configs = Arc::new(plan.scenario.cluster.broker.clone());
-    run::run(plan, keep, Broker { configs }, Clients)
+    run::run(plan, keep, Node::of(plan), Clients)
 }
 
-/// A broker's process.
+/// A node's process.
 #[derive(Clone)]
-pub struct Broker {
-    /// What the scenario configures, by Kafka's names.
-    pub configs: Arc<BTreeMap<String, String>>,
+pub struct Node {
+    cluster: Arc<Cluster>,
+    cluster_id: String,
 }
 
-impl Program for Broker {
-    /// Formats its disk if nobody has yet, serves, and stops when asked; ends when the node cannot go on.
-    async fn run(&self, env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
-        let config = config(&env, &self.configs);
-        if !node::is_formatted(&env, &config).await.map_err(|error| error.to_string())? {
-            let cluster_id = random_id(&env).to_string();
-            node::format(&env, &config, &cluster_id).await.map_err(|error| error.to_string())?;
+impl Node {
+    /// The nodes of a plan.
+    pub fn of(plan: &Plan) -> Self {
+        let mut dice = Dice::new(plan.seed, NodeId::HARNESS, "cluster id", 0);
+        let cluster_id = Uuid::from_random(|| u128::from(dice.bits()) << 64 | u128::from(dice.bits()));
+        let cluster = Arc::new(plan.scenario.cluster.clone());
+        Self { cluster, cluster_id: cluster_id.to_string() }
+    }
+
+    fn config(&self, own: NodeId) -> ServerConfig {
+        let (cluster, address) = (&self.cluster, Net::address_of(own));
+        let (data, metadata) = (format!("/{DATA_DISK}"), format!("/{METADATA_DISK}"));
+        let mut texts = single_broker(&format!("{address}:{BROKER_PORT}"), CONTROLLER_PORT, &data);
+        let voter = |id: &NodeId| format!("{}@{}:{CONTROLLER_PORT}", id.0, Net::address_of(*id));
+        let voters: Vec<String> = cluster.voters().iter().map(voter).collect();
+        let rack = cluster.racks().iter().position(|rack| rack.contains(&own));
+        let copies = cluster.copies();
+        let (serves, votes) = (cluster.brokers().contains(&own), cluster.voters().contains(&own));
+        let mut set = |name: &str, value: String| texts.insert(name.to_owned(), value);
+        set("node.id", own.0.to_string());
+        set("controller.quorum.voters", voters.join(","));
+        set("default.replication.factor", copies.replicas.to_string());
+        set("min.insync.replicas", copies.min_insync.to_string());
+        set("broker.rack", format!("rack-{}", rack.expect("every node stands in a rack") + 1));
+        if cluster.all().len() > 1 {
+            set("metadata.log.dir", metadata.clone());
         }
+        if !votes {
+            set("process.roles", "broker".to_owned());
+            set("listeners", format!("PLAINTEXT://{address}:{BROKER_PORT}"));
+        }
+        if !serves {
+            set("process.roles", "controller".to_owned());
+            set("listeners", format!("CONTROLLER://{address}:{CONTROLLER_PORT}"));
+            set("log.dirs", metadata);
+        }
+        texts.extend(cluster.broker.clone());
+        let (config, _warnings) = ServerConfig::parse(texts).expect("the configuration is right");
+        config
+    }
+}
+
+impl Program for Node {
+    /// Formats its disks if nobody has yet, serves, and stops when asked; ends when the node cannot go on.
+    async fn run(&self, env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
+        let config = self.config(env.life().node);
+        let plan = FormatPlan { ignore_formatted: true, ..FormatPlan::new(&self.cluster_id) };
+        node::format_by(&env, &config, &plan).await.map_err(|error| error.to_string())?;
         let mut node = node::start(env, config).await.map_err(|error| error.to_string())?;
         let failure = {
             let (mut failed, mut stopped) = (pin!(node.failed()), pin!(stop.notified()));
@@ -59,21 +102,4 @@ impl Program for Broker {
             None => node.shutdown().await.map_err(|error| error.to_string()),
         }
     }
-}
-
-fn config(env: &SimEnv, configs: &BTreeMap<String, String>) -> ServerConfig {
-    let address = format!("{}:{BROKER_PORT}", crate::net::Net::address_of(env.life().node));
-    let mut texts = single_broker(&address, CONTROLLER_PORT, DATA);
-    let id = env.life().node.0;
-    let voter = format!("{id}@{}:{CONTROLLER_PORT}", crate::net::Net::address_of(env.life().node));
-    texts.insert("node.id".to_owned(), id.to_string());
-    texts.insert("controller.quorum.voters".to_owned(), voter);
-    texts.extend(configs.clone());
-    let (config, _warnings) = ServerConfig::parse(texts).expect("the configuration is right");
-    config
-}
-
-fn random_id(env: &SimEnv) -> Uuid {
-    let mut rng = env.rng(Purpose { subsystem: "cli", what: "cluster-id", instance: 0 });
-    Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64()))
 }

@@ -10,7 +10,7 @@ use crate::run::{Failure, Plan, Report};
 use crate::scenario::Scenario;
 
 /// Which layout a file has; raised when that changes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// No failure file is longer.
 const LIMIT: u64 = 16 << 20;
 
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn other_files_and_damaged_ones_are_refused() {
         assert!(FailureFile::decode(b"").is_err());
-        assert_eq!(FailureFile::decode(b"hello"), Err("not a failure file of format 1".to_owned()));
+        assert_eq!(FailureFile::decode(b"hello"), Err("not a failure file of format 2".to_owned()));
         let bytes = file().encode();
         let error = FailureFile::decode(&bytes[..bytes.len() - 1]).expect_err("cut short");
         assert!(error.starts_with("damaged"), "{error}");

@@ -1,13 +1,12 @@
-//! Faults: which there are, and how a schedule of them is drawn from a profile and a seed.
+//! Faults: which there are.
 //!
-//! A schedule is plain data, drawn before the run begins: it can be printed, kept in a file and shrunk.
+//! A schedule of them is plain data, drawn before the run begins ([`crate::drawing`]): it can be printed, kept
+//! in a file and shrunk.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::dice::Dice;
 use crate::engine::NodeId;
 
 /// The kinds of faults that a scenario can allow.
@@ -46,11 +45,23 @@ pub enum FaultKind {
     SlowLink,
     /// The wall clock jumps.
     ClockStep,
+    /// The processes of all nodes are killed at once.
+    CrashAll,
+    /// All nodes lose their power at once.
+    Blackout,
+    /// All nodes of a rack lose their power at once.
+    RackPowerLoss,
+    /// The power goes and comes back, and the disk with the partitions is another one, and empty.
+    Wipe,
+    /// A node is cut off from all others.
+    Isolate,
+    /// All nodes are asked to stop and are started again, one after the other.
+    RollingRestart,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 22] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Stop,
@@ -67,6 +78,12 @@ impl FaultKind {
         Self::CutOneWay,
         Self::SlowLink,
         Self::ClockStep,
+        Self::CrashAll,
+        Self::Blackout,
+        Self::RackPowerLoss,
+        Self::Wipe,
+        Self::Isolate,
+        Self::RollingRestart,
     ];
 
     /// As scenario files spell it.
@@ -88,8 +105,30 @@ impl FaultKind {
             Self::CutOneWay => "cut-one-way",
             Self::SlowLink => "slow-link",
             Self::ClockStep => "clock-step",
+            Self::CrashAll => "crash-all",
+            Self::Blackout => "blackout",
+            Self::RackPowerLoss => "rack-power-loss",
+            Self::Wipe => "wipe",
+            Self::Isolate => "isolate",
+            Self::RollingRestart => "rolling-restart",
         }
     }
+
+    /// Whether it takes the power from machines.
+    pub fn takes_power(self) -> bool {
+        matches!(self, Self::PowerLoss | Self::PowerOff | Self::Blackout | Self::RackPowerLoss | Self::Wipe)
+    }
+}
+
+/// Which way is closed to a node that is cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// Both.
+    Both,
+    /// It hears nobody.
+    In,
+    /// Nobody hears it.
+    Out,
 }
 
 /// When exactly a process is killed or its power goes.
@@ -102,7 +141,7 @@ pub enum Moment {
 }
 
 /// One fault, with everything that was drawn for it. Times are in virtual milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// See [`FaultKind::Crash`] and [`FaultKind::PowerLoss`].
     Kill { node: NodeId, power: bool, moment: Moment, down_ms: u64 },
@@ -121,7 +160,21 @@ pub enum Fault {
     SlowLink { from: NodeId, to: NodeId, extra_ms: u64, bytes_per_second: u64, for_ms: u64 },
     /// See [`FaultKind::ClockStep`].
     ClockStep { node: NodeId, by_ms: i64 },
+    /// See [`FaultKind::CrashAll`], [`FaultKind::Blackout`] and [`FaultKind::RackPowerLoss`]: the kind says
+    /// which. The first node is back after `down_ms`, every other one `apart_ms` after the one before.
+    KillMany { kind: FaultKind, nodes: Vec<NodeId>, down_ms: u64, apart_ms: u64 },
+    /// See [`FaultKind::Wipe`].
+    Wipe { node: NodeId, down_ms: u64 },
+    /// See [`FaultKind::Isolate`].
+    Isolate { node: NodeId, from: Vec<NodeId>, way: Way, for_ms: u64 },
+    /// See [`FaultKind::RollingRestart`]: each is down for so long, and so long up before the next is stopped.
+    RollingRestart { nodes: Vec<NodeId>, down_ms: u64, pause_ms: u64 },
 }
+
+/// A process that is to be killed before a disk operation is killed after so long in any case.
+pub const KILLED_WITHIN_MS: u64 = 1_000;
+/// A process that is asked to stop is killed after so long.
+pub const STOPPED_WITHIN_MS: u64 = 30_000;
 
 impl Fault {
     /// Which kind it is of.
@@ -137,8 +190,51 @@ impl Fault {
             Self::Cut { both: false, .. } => FaultKind::CutOneWay,
             Self::SlowLink { .. } => FaultKind::SlowLink,
             Self::ClockStep { .. } => FaultKind::ClockStep,
+            Self::KillMany { kind, .. } => *kind,
+            Self::Wipe { .. } => FaultKind::Wipe,
+            Self::Isolate { .. } => FaultKind::Isolate,
+            Self::RollingRestart { .. } => FaultKind::RollingRestart,
         }
     }
+
+    /// The machines that it hits; none where it is the network's.
+    pub fn machines(&self) -> Vec<NodeId> {
+        match self {
+            Self::Kill { node, .. }
+            | Self::Stop { node, .. }
+            | Self::PowerOff { node, .. }
+            | Self::Pause { node, .. }
+            | Self::Disk { node, .. }
+            | Self::ClockStep { node, .. }
+            | Self::Wipe { node, .. } => vec![*node],
+            Self::KillMany { nodes, .. } | Self::RollingRestart { nodes, .. } => nodes.clone(),
+            Self::Cut { .. } | Self::SlowLink { .. } | Self::Isolate { .. } => Vec::new(),
+        }
+    }
+
+    /// After how long, at the latest, everything works as before: processes are started again, links are open.
+    pub fn lasts_ms(&self) -> u64 {
+        match self {
+            Self::Kill { down_ms, .. } => KILLED_WITHIN_MS + down_ms,
+            Self::Stop { down_ms, .. } | Self::PowerOff { down_ms, .. } => STOPPED_WITHIN_MS + down_ms,
+            Self::Pause { for_ms, .. }
+            | Self::Disk { for_ms, .. }
+            | Self::Cut { for_ms, .. }
+            | Self::SlowLink { for_ms, .. }
+            | Self::Isolate { for_ms, .. } => *for_ms,
+            Self::ClockStep { .. } => 0,
+            Self::KillMany { nodes, down_ms, apart_ms, .. } => down_ms + nodes.len() as u64 * apart_ms,
+            Self::Wipe { down_ms, .. } => *down_ms,
+            Self::RollingRestart { nodes, down_ms, pause_ms } => {
+                nodes.len() as u64 * (STOPPED_WITHIN_MS + down_ms + pause_ms)
+            }
+        }
+    }
+}
+
+/// Several nodes, for people.
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl fmt::Display for Fault {
@@ -168,12 +264,29 @@ impl fmt::Display for Fault {
                 write!(f, "{kind} between {from} and {to}: {slow}, for {for_ms} ms")
             }
             Self::ClockStep { node, by_ms } => write!(f, "{kind} of {node} by {by_ms} ms"),
+            Self::KillMany { nodes, down_ms, apart_ms, .. } => {
+                let nodes = names(nodes);
+                write!(f, "{kind}: {nodes}, back after {down_ms} ms and {apart_ms} ms apart")
+            }
+            Self::Wipe { node, down_ms } => write!(f, "{kind} of {node}, back after {down_ms} ms"),
+            Self::Isolate { node, from, way, for_ms } => {
+                let way = match way {
+                    Way::Both => "cut off from",
+                    Way::In => "does not hear",
+                    Way::Out => "is not heard by",
+                };
+                write!(f, "{kind}: {node} {way} {} for {for_ms} ms", names(from))
+            }
+            Self::RollingRestart { nodes, down_ms, pause_ms } => {
+                let nodes = names(nodes);
+                write!(f, "{kind} of {nodes}, each down for {down_ms} ms, {pause_ms} ms in between")
+            }
         }
     }
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Virtual milliseconds since the run began.
     pub at_ms: u64,
@@ -194,127 +307,9 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// What a schedule is drawn from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Profile {
-    /// Which kinds of faults, how often relative to each other.
-    pub weights: BTreeMap<FaultKind, u32>,
-    /// The mean time between two of them.
-    pub every_ms: u64,
-    /// When the first may come.
-    pub from_ms: u64,
-    /// After which none comes.
-    pub until_ms: u64,
-    /// Those who suffer.
-    pub brokers: Vec<NodeId>,
-    /// Those who are cut off from them.
-    pub clients: Vec<NodeId>,
-}
-
-impl Schedule {
-    /// Draws a schedule.
-    pub fn draw(seed: u64, profile: &Profile) -> Self {
-        let mut dice = Dice::new(seed, NodeId::HARNESS, "nemesis", 0);
-        let mut steps = Vec::new();
-        let mut at_ms = profile.from_ms;
-        loop {
-            at_ms += dice.between(1, 2 * profile.every_ms.max(1));
-            if at_ms >= profile.until_ms {
-                return Self(steps);
-            }
-            let Some(index) = dice.weighted(profile.weights.values().copied()) else { return Self(steps) };
-            let kind = *profile.weights.keys().nth(index).expect("the index is of this map");
-            steps.push(Step { at_ms, fault: draw_fault(&mut dice, kind, profile) });
-        }
-    }
-}
-
-fn draw_fault(dice: &mut Dice, kind: FaultKind, profile: &Profile) -> Fault {
-    let node = profile.brokers[dice.index(profile.brokers.len())];
-    let client = profile.clients[dice.index(profile.clients.len())];
-    // Mostly short, sometimes long.
-    let for_ms = if dice.one_in(4) { dice.between(1_000, 8_000) } else { dice.between(20, 1_000) };
-    match kind {
-        FaultKind::Crash | FaultKind::PowerLoss => {
-            let power = kind == FaultKind::PowerLoss;
-            let moment = match dice.below(3) {
-                0 => Moment::AtOnce,
-                1 => Moment::BeforeDiskOperation(dice.between(1, 10)),
-                _ => Moment::BeforeDiskOperation(dice.between(1, 100)),
-            };
-            Fault::Kill { node, power, moment, down_ms: for_ms }
-        }
-        FaultKind::Stop => Fault::Stop { node, down_ms: for_ms },
-        FaultKind::PowerOff => Fault::PowerOff { node, down_ms: for_ms },
-        FaultKind::Pause => Fault::Pause { node, for_ms },
-        FaultKind::SyncError | FaultKind::WriteError | FaultKind::ReadError => {
-            let rate = if dice.coin() { 1_000_000 } else { 50_000 };
-            Fault::Disk { node, kind, rate, for_ms }
-        }
-        FaultKind::BitRot => Fault::Disk { node, kind, rate: 100_000, for_ms },
-        FaultKind::SlowDisk => {
-            // A sync takes some milliseconds, or about as long as a client has patience.
-            let rate = if dice.one_in(3) { 1_000 } else { 20 };
-            Fault::Disk { node, kind, rate, for_ms }
-        }
-        FaultKind::DiskFull | FaultKind::LyingSync => Fault::Disk { node, kind, rate: 0, for_ms },
-        FaultKind::Cut => Fault::Cut { from: node, to: client, both: true, for_ms },
-        FaultKind::CutOneWay => {
-            let (from, to) = if dice.coin() { (node, client) } else { (client, node) };
-            Fault::Cut { from, to, both: false, for_ms }
-        }
-        FaultKind::SlowLink => Fault::SlowLink {
-            from: node,
-            to: client,
-            extra_ms: dice.between(1, 500),
-            bytes_per_second: dice.between(10_000, 1_000_000),
-            for_ms,
-        },
-        FaultKind::ClockStep => {
-            let far = if dice.one_in(4) { 86_400_000 } else { 30_000 };
-            let by_ms = dice.between(1, far) as i64;
-            Fault::ClockStep { node, by_ms: if dice.coin() { by_ms } else { -by_ms } }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn profile() -> Profile {
-        Profile {
-            weights: FaultKind::ALL.iter().map(|kind| (*kind, 1)).collect(),
-            every_ms: 500,
-            from_ms: 1_000,
-            until_ms: 40_000,
-            brokers: vec![NodeId(1)],
-            clients: vec![NodeId(2), NodeId(3)],
-        }
-    }
-
-    #[test]
-    fn a_schedule_is_the_seeds_in_order_and_within_its_time() {
-        let one = Schedule::draw(1, &profile());
-        assert_eq!(one, Schedule::draw(1, &profile()));
-        assert_ne!(one, Schedule::draw(2, &profile()));
-        assert!(one.0.is_sorted_by_key(|step| step.at_ms));
-        assert!(one.0.iter().all(|step| (1_000..40_000).contains(&step.at_ms)));
-        assert!((30..200).contains(&one.0.len()), "{}", one.0.len());
-    }
-
-    #[test]
-    fn weights_decide_which_kinds_come() {
-        let mut weights: BTreeMap<FaultKind, u32> = FaultKind::ALL.iter().map(|kind| (*kind, 0)).collect();
-        weights.insert(FaultKind::PowerLoss, 1);
-        let schedule = Schedule::draw(1, &Profile { weights, ..profile() });
-        assert!(schedule.0.iter().all(|step| step.fault.kind() == FaultKind::PowerLoss));
-        let kinds: std::collections::BTreeSet<_> = (0..20)
-            .flat_map(|seed| Schedule::draw(seed, &profile()).0)
-            .map(|step| step.fault.kind())
-            .collect();
-        assert_eq!(kinds.len(), FaultKind::ALL.len(), "every kind comes some day");
-    }
 
     #[test]
     fn labels_are_what_files_say() {
@@ -337,10 +332,30 @@ mod tests {
                 },
             },
             Step { at_ms: 61_000, fault: Fault::ClockStep { node: NodeId(1), by_ms: -5 } },
+            Step {
+                at_ms: 62_000,
+                fault: Fault::KillMany {
+                    kind: FaultKind::Blackout,
+                    nodes: vec![NodeId(1), NodeId(2)],
+                    down_ms: 10,
+                    apart_ms: 7,
+                },
+            },
+            Step {
+                at_ms: 63_000,
+                fault: Fault::Isolate {
+                    node: NodeId(2),
+                    from: vec![NodeId(1), NodeId(3)],
+                    way: Way::Out,
+                    for_ms: 5,
+                },
+            },
         ]);
         insta::assert_snapshot!(schedule, @r"
            1.500  power-loss of node-1 before disk operation 3 from now, back after 20 ms
           61.000  clock-step of node-1 by -5 ms
+          62.000  blackout: node-1, node-2, back after 10 ms and 7 ms apart
+          63.000  isolate: node-2 is not heard by node-1, node-3 for 5 ms
         ");
     }
 }

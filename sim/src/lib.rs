@@ -50,6 +50,7 @@ pub mod cluster;
 pub mod dice;
 pub mod digest;
 pub mod disk;
+pub mod drawing;
 pub mod engine;
 pub mod env;
 pub mod failure;

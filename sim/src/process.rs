@@ -125,6 +125,13 @@ impl<P: Program> Processes<P> {
         self.world.engine().schedule(due_ns, move || processes.start_if_due(node));
     }
 
+    /// Takes a node's power and replaces the disk with its data, which is the directory of this name, by an empty
+    /// one; then starts it again after a while.
+    pub fn wipe(&self, node: NodeId, name: &str, down_ms: u64) {
+        self.kill(node, true, down_ms);
+        self.world.disk(node).replace(name);
+    }
+
     /// Keeps a node down for so long from now, or for as long as it was to be down before. Returns until when.
     fn stay_down(&self, node: NodeId, down_ms: u64) -> u64 {
         let up_ns = self.world.engine().now_ns() + down_ms * MS;

@@ -14,8 +14,9 @@ use tokio::sync::Notify;
 
 use crate::engine::{Limits, NodeId, Stop};
 use crate::faults::Schedule;
+use crate::guarantee::Losses;
 use crate::history::{ClientEvent, History, Tally};
-use crate::nemesis::{Fired, Nemesis};
+use crate::nemesis::{Fired, Hit, Isolation, Nemesis};
 use crate::oracles::{self, Class, Evidence};
 use crate::process::{Processes, Program};
 use crate::scenario::{Expect, Scenario};
@@ -24,6 +25,8 @@ use crate::trace::{Keep, TraceEvent};
 use crate::world::{World, simulate};
 
 const MS: u64 = 1_000_000;
+/// How often somebody looks whether all is as it should be.
+const LOOK_NS: u64 = 500 * MS;
 
 /// Everything that decides what happens in a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +43,9 @@ impl Plan {
     /// The plan that a seed draws.
     pub fn draw(scenario: &Scenario, seed: u64) -> Self {
         let scenario = swarm::settle(scenario, seed);
-        let schedule = Schedule::draw(seed, &scenario.profile());
+        let profile = scenario.profile();
+        let schedule = Schedule::draw(seed, &profile);
+        assert_eq!(profile.losses.beyond(&schedule), None, "what is drawn is what the scenario allows");
         Self { scenario, seed, schedule }
     }
 }
@@ -199,11 +204,13 @@ struct Ran {
     exits: Vec<crate::process::Exit>,
     starts: u64,
     fired: Fired,
+    hits: Vec<Hit>,
+    isolations: Vec<Isolation>,
     healed_ns: u64,
     deadline_ns: u64,
 }
 
-/// Runs a plan with a program on every broker and a workload of clients.
+/// Runs a plan with a program on every node and a workload of clients.
 pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workload: W) -> Report {
     let scenario = Arc::new(plan.scenario.clone());
     let schedule = plan.schedule.clone();
@@ -224,6 +231,9 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         observed: world.take_observed(),
         exits: ran.exits,
         faults: ran.fired.injected.keys().copied().collect(),
+        losses: losses(&scenario, &ran.hits),
+        isolations: ran.isolations,
+        copies: scenario.cluster.copies(),
         keys: scenario.keys(),
         idempotent: scenario.workload.idempotent,
         retention: scenario.retention(),
@@ -249,6 +259,12 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
     }
 }
 
+/// The hits after which a machine may have lost what it had counted.
+fn losses(scenario: &Scenario, hits: &[Hit]) -> Vec<Hit> {
+    let Losses { kinds, .. } = scenario.losses();
+    hits.iter().filter(|hit| kinds.contains(&hit.kind)).copied().collect()
+}
+
 fn judge(evidence: &Evidence) -> Option<Failure> {
     oracles::ALL.iter().find_map(|oracle| {
         let violation = oracle.check(evidence)?;
@@ -272,7 +288,7 @@ struct Actors<P> {
 impl<P: Program> Actors<P> {
     fn new(world: World, scenario: Arc<Scenario>, program: P) -> Self {
         let processes = Processes::new(world.clone(), program);
-        let nemesis = Nemesis::new(world.clone(), processes.clone(), scenario.brokers());
+        let nemesis = Nemesis::new(world.clone(), processes.clone(), scenario.nodes());
         let history = History::new(world.engine().clone());
         let stage = Stage { world, scenario, history, healed: Healed::default() };
         Self { stage, processes, nemesis }
@@ -280,7 +296,7 @@ impl<P: Program> Actors<P> {
 
     async fn play<W: Workload>(&self, schedule: &Schedule, workload: W) {
         let engine = self.stage.world.engine();
-        for node in self.stage.scenario.brokers() {
+        for node in self.stage.scenario.nodes() {
             self.processes.start(node);
         }
         let harness = engine.life(NodeId::HARNESS);
@@ -290,9 +306,20 @@ impl<P: Program> Actors<P> {
         engine.sleep_until(self.healed_ns()).await;
         self.nemesis.heal_all();
         self.stage.healed.announce();
-        let finished = ottla::env::Task::join(working);
+        let finished = async {
+            ottla::env::Task::join(working).await;
+            self.until_whole().await;
+        };
         let patience = engine.sleep_until(self.deadline_ns());
         first(finished, patience).await;
+    }
+
+    /// Waits until every partition has a leader, and all its replicas in sync.
+    async fn until_whole(&self) {
+        let world = &self.stage.world;
+        while world.metadata().is_some_and(|image| oracles::what_is_missing(&image).is_some()) {
+            world.engine().sleep(LOOK_NS).await;
+        }
     }
 
     fn healed_ns(&self) -> u64 {
@@ -309,6 +336,8 @@ impl<P: Program> Actors<P> {
             exits: self.processes.exits(),
             starts: self.processes.starts(),
             fired: self.nemesis.fired(),
+            hits: self.nemesis.hits(),
+            isolations: self.nemesis.isolations(),
             healed_ns: self.healed_ns(),
             deadline_ns: self.deadline_ns(),
         }

@@ -7,9 +7,10 @@ use ottla::config::broker_keys::broker_key;
 use ottla::config::topic_keys::topic_key;
 use serde::{Deserialize, Serialize};
 
+use crate::drawing::Profile;
 use crate::engine::NodeId;
-use crate::faults::{FaultKind, Profile};
-use crate::guarantee::Row;
+use crate::faults::FaultKind;
+use crate::guarantee::{Copies, Losses, Row};
 use crate::history::{Acks, Key};
 use crate::oracles;
 
@@ -53,6 +54,19 @@ pub enum Expect {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Cluster {
+    /// How many brokers; where the seed draws that, the most there are. They are the voters, too, unless there
+    /// are controllers.
+    pub nodes: u32,
+    /// How many nodes that are controllers and nothing else; where the seed draws that, the most there are.
+    pub controllers: u32,
+    /// Whether each seed draws how many nodes there are.
+    pub draw_nodes: bool,
+    /// In how many racks they stand, one after the other; each has a rack of its own if this is 0.
+    pub racks: u32,
+    /// Replicas of each partition; if not said, the seed draws them, and without swarm there are up to three.
+    pub replicas: Option<u32>,
+    /// The topics' `min.insync.replicas`; if not said, the seed draws it, and without swarm it is all but one.
+    pub min_insync: Option<u32>,
     /// How many topics.
     pub topics: u32,
     /// How many partitions each; about so many where the seed draws the rest.
@@ -65,10 +79,53 @@ pub struct Cluster {
     pub swarm: bool,
 }
 
+impl Cluster {
+    /// The copies of each record, as far as they are said, and else as many as there can be.
+    pub fn copies(&self) -> Copies {
+        let replicas = self.replicas.unwrap_or(self.nodes.min(3));
+        let min_insync = self.min_insync.unwrap_or(replicas.saturating_sub(1).max(1));
+        Copies { replicas, min_insync }
+    }
+
+    /// The nodes with partitions.
+    pub fn brokers(&self) -> Vec<NodeId> {
+        (1..=self.nodes).map(NodeId).collect()
+    }
+
+    /// All nodes.
+    pub fn all(&self) -> Vec<NodeId> {
+        (1..=self.nodes + self.controllers).map(NodeId).collect()
+    }
+
+    /// The nodes that make up the quorum.
+    pub fn voters(&self) -> Vec<NodeId> {
+        let brokers = if self.controllers == 0 { 0 } else { self.nodes as usize };
+        self.all().split_off(brokers)
+    }
+
+    /// The nodes by the racks that they stand in, which are numbered from 1.
+    pub fn racks(&self) -> Vec<Vec<NodeId>> {
+        let all = self.all();
+        let count = if self.racks == 0 { all.len() } else { all.len().min(self.racks as usize) };
+        (0..count).map(|rack| all.iter().skip(rack).step_by(count).copied().collect()).collect()
+    }
+}
+
 impl Default for Cluster {
     fn default() -> Self {
-        let (topic, broker) = (BTreeMap::new(), BTreeMap::new());
-        Self { topics: 1, partitions: 2, topic, broker, swarm: true }
+        Self {
+            nodes: 1,
+            controllers: 0,
+            draw_nodes: false,
+            racks: 0,
+            replicas: None,
+            min_insync: None,
+            topics: 1,
+            partitions: 2,
+            topic: BTreeMap::new(),
+            broker: BTreeMap::new(),
+            swarm: true,
+        }
     }
 }
 
@@ -136,13 +193,19 @@ pub struct Faults {
     pub every_ms: u64,
     /// Kinds, and how often they come relative to each other.
     pub weights: BTreeMap<FaultKind, u32>,
+    /// On how many machines at a time the faults may come that are losses to the row; if not said, on as many
+    /// as the row survives, and on any number where the scenario must fail.
+    pub machines: Option<u32>,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { every_ms: 2_500, weights: BTreeMap::new() }
+        Self { every_ms: 2_500, weights: BTreeMap::new(), machines: None }
     }
 }
+
+/// More nodes than this are no cluster that anybody has asked for.
+const MOST_NODES: u32 = 9;
 
 /// Why a scenario cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +265,9 @@ impl Scenario {
     /// That it can be run, and that its claim fits its row.
     pub(crate) fn check(&self) -> Result<(), String> {
         let positive = [
+            ("cluster.nodes", u64::from(self.cluster.nodes)),
+            ("cluster.replicas", u64::from(self.cluster.replicas.unwrap_or(1))),
+            ("cluster.min-insync", u64::from(self.cluster.min_insync.unwrap_or(1))),
             ("cluster.topics", u64::from(self.cluster.topics)),
             ("cluster.partitions", u64::try_from(self.cluster.partitions).unwrap_or(0)),
             ("time.busy-ms", self.time.busy_ms),
@@ -217,10 +283,11 @@ impl Scenario {
             return Err("at most 100 clients".to_owned());
         }
         self.check_configs()?;
+        self.check_cluster()?;
         if self.workload.idempotent && self.row.acks != Acks::All {
             return Err("idempotent producers need acks \"all\"".to_owned());
         }
-        let survives = self.row.survives(&self.fault_kinds());
+        let survives = self.row.survives(&self.fault_kinds(), self.cluster.copies(), self.machines());
         match &self.expect {
             Expect::Pass => survives
                 .map_err(|kind| format!("expects to pass, but {} is beyond {}", kind.label(), self.row)),
@@ -235,6 +302,42 @@ impl Scenario {
                 }
             }
         }
+    }
+
+    fn check_cluster(&self) -> Result<(), String> {
+        let Cluster { nodes, draw_nodes, swarm, .. } = self.cluster;
+        let copies = self.cluster.copies();
+        if nodes + self.cluster.controllers > MOST_NODES {
+            return Err(format!("at most {MOST_NODES} nodes"));
+        }
+        if copies.replicas > nodes {
+            return Err(format!("{} replicas need as many nodes, not {nodes}", copies.replicas));
+        }
+        if copies.min_insync > copies.replicas {
+            return Err(format!("{} of {} replicas cannot be in sync", copies.min_insync, copies.replicas));
+        }
+        if draw_nodes && !swarm {
+            return Err("cluster.draw-nodes needs cluster.swarm".to_owned());
+        }
+        if draw_nodes && self.cluster.replicas.or(self.cluster.min_insync).is_some() {
+            return Err("where the seed draws the nodes it draws the replicas, too".to_owned());
+        }
+        Ok(())
+    }
+
+    /// On how many machines at a time losses may come.
+    pub fn machines(&self) -> u32 {
+        let all = match &self.expect {
+            Expect::Pass => self.cluster.copies().spare(),
+            Expect::Fail(_) => self.cluster.nodes,
+        };
+        self.faults.machines.unwrap_or(all)
+    }
+
+    /// What counts as a loss, and how many machines may have one at a time.
+    pub fn losses(&self) -> Losses {
+        let kinds = self.row.losses(&self.fault_kinds(), self.cluster.copies());
+        Losses { kinds, machines: self.machines() }
     }
 
     /// A topic that cannot be created would be asked for until patience ends.
@@ -279,7 +382,12 @@ impl Scenario {
 
     /// The brokers' nodes.
     pub fn brokers(&self) -> Vec<NodeId> {
-        vec![NodeId(1)]
+        self.cluster.brokers()
+    }
+
+    /// The nodes of brokers and controllers.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.cluster.all()
     }
 
     /// The producers' nodes.
@@ -322,7 +430,10 @@ impl Scenario {
             every_ms: self.faults.every_ms,
             from_ms: 1_000,
             until_ms: self.time.busy_ms,
+            nodes: self.nodes(),
             brokers: self.brokers(),
+            racks: self.cluster.racks(),
+            losses: self.losses(),
             clients: self.producers().into_iter().chain(self.consumers()).collect(),
         }
     }
@@ -377,5 +488,30 @@ mod tests {
         let tight = fails("\"unseen\"").replace("flush = \"1\"", "flush = \"off\"")
             + "[faults.weights]\npower-loss = 1";
         Scenario::parse("x.toml", &tight).expect("a fault beyond the row makes it fail");
+    }
+
+    #[test]
+    fn a_cluster_must_be_one_that_can_be() {
+        let cluster = |lines: &str| format!("{HEAD}\n[cluster]\n{lines}");
+        assert!(error(&cluster("nodes = 2\nreplicas = 3")).contains("3 replicas need as many nodes, not 2"));
+        assert!(error(&cluster("nodes = 3\nreplicas = 1\nmin-insync = 2")).contains("cannot be in sync"));
+        assert!(error(&cluster("nodes = 3\ndraw-nodes = true\nreplicas = 2")).contains("draws the nodes"));
+        let scenario = Scenario::parse("x.toml", &cluster("nodes = 5\nracks = 2")).expect("it is right");
+        assert_eq!(scenario.cluster.copies(), Copies { replicas: 3, min_insync: 2 });
+        let racks: Vec<usize> = scenario.cluster.racks().iter().map(Vec::len).collect();
+        assert_eq!(racks, [3, 2]);
+    }
+
+    #[test]
+    fn a_row_survives_losses_on_few_machines_only() {
+        let text = |expect: &str, machines: u32| {
+            HEAD.replace("\"pass\"", expect).replace("flush = \"1\"", "flush = \"off\"")
+                + "[cluster]\nnodes = 3\n[faults]\nweights = { power-loss = 1 }\n"
+                + &format!("machines = {machines}")
+        };
+        let scenario = Scenario::parse("x.toml", &text("\"pass\"", 1)).expect("one of three may be lost");
+        assert_eq!(scenario.losses().machines, 1);
+        assert!(error(&text("\"pass\"", 2)).contains("power-loss is beyond"));
+        Scenario::parse("x.toml", &text("{ fail = [\"unseen\"] }", 2)).expect("two are too many");
     }
 }

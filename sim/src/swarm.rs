@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::dice::Dice;
 use crate::engine::NodeId;
-use crate::scenario::Scenario;
+use crate::scenario::{Expect, Scenario};
 
 /// The scenario with everything drawn that it leaves open.
 pub fn settle(scenario: &Scenario, seed: u64) -> Scenario {
@@ -18,6 +18,7 @@ pub fn settle(scenario: &Scenario, seed: u64) -> Scenario {
         return settled;
     }
     let dice = |what| Dice::new(seed, NodeId::HARNESS, what, 0);
+    settle_copies(&mut settled, dice);
     let cluster = &mut settled.cluster;
     let partitions = cluster.partitions as u64;
     cluster.partitions = dice("swarm partitions").between(1, 2 * partitions - 1) as i32;
@@ -44,6 +45,38 @@ pub fn settle(scenario: &Scenario, seed: u64) -> Scenario {
         set(&mut cluster.broker, name, interval);
     }
     settled
+}
+
+/// How many nodes, replicas and acknowledgements. What the outcome does not survive does not come.
+fn settle_copies(settled: &mut Scenario, dice: impl Fn(&'static str) -> Dice) {
+    let cluster = &mut settled.cluster;
+    if std::mem::take(&mut cluster.draw_nodes) {
+        // Mostly as many as there are mostly.
+        let nodes = cluster.nodes;
+        let mut dice = dice("swarm nodes");
+        cluster.nodes = if dice.coin() { nodes.min(3) } else { dice.between(1, nodes.into()) as u32 };
+        if cluster.controllers > 0 {
+            let apart = dice.one_in(3).then(|| dice.between(1, cluster.controllers.into()) as u32);
+            cluster.controllers = apart.unwrap_or(0);
+        }
+    }
+    let nodes = cluster.nodes;
+    let replicas = *cluster.replicas.get_or_insert_with(|| {
+        let mut dice = dice("swarm replicas");
+        if dice.coin() { nodes.min(3) } else { dice.between(1, nodes.into()) as u32 }
+    });
+    cluster.min_insync.get_or_insert_with(|| {
+        let mut dice = dice("swarm min insync");
+        let all_but_one = replicas.saturating_sub(1).max(1);
+        if dice.coin() { all_but_one } else { dice.between(1, replicas.into()) as u32 }
+    });
+    if settled.expect == Expect::Pass {
+        let (row, kinds, copies) = (settled.row, settled.fault_kinds(), settled.cluster.copies());
+        let spare = copies.spare();
+        let losses = row.losses(&kinds, copies);
+        settled.faults.weights.retain(|kind, _| spare > 0 || !losses.contains(kind));
+        settled.faults.machines = settled.faults.machines.map(|machines| machines.min(spare));
+    }
 }
 
 /// Unless drawn otherwise they come more seldom than a run is long, or than processes are killed.
@@ -100,6 +133,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::faults::FaultKind;
 
     fn scenario(cluster: &str) -> Scenario {
         let text = format!(
@@ -137,6 +171,21 @@ mod tests {
             let text = toml::to_string(&settle(&scenario(""), seed)).expect("plain data");
             Scenario::parse("x.toml", &text).expect("a settled scenario is one too");
         }
+    }
+
+    #[test]
+    fn clusters_of_every_size_come_and_nothing_that_they_do_not_survive() {
+        let open = scenario("nodes = 5\ndraw-nodes = true\n[faults]\nweights = { wipe = 1, blackout = 1 }");
+        let mut seen = BTreeSet::new();
+        for seed in 0..200 {
+            let settled = settle(&open, seed);
+            settled.check().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let copies = settled.cluster.copies();
+            assert_eq!(settled.faults.weights.contains_key(&FaultKind::Wipe), copies.spare() > 0);
+            seen.insert((settled.cluster.nodes, copies.replicas, copies.min_insync));
+        }
+        // 1 + 3 + 6 + 10 + 15 if all were equally likely.
+        assert!(seen.len() > 25 && seen.contains(&(3, 3, 2)) && seen.contains(&(1, 1, 1)), "{seen:?}");
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! A world: the engine, one network, and for every node a disk, a clock and the lives of its process.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ottla::controller::Image;
 use ottla::env::Event;
+use ottla::types::Offset;
 
 use crate::clock::SimClock;
 use crate::digest::Digest;
@@ -29,6 +31,7 @@ struct Inner {
 struct State {
     nodes: BTreeMap<NodeId, Node>,
     observed: Vec<Observed>,
+    metadata: Option<(Offset, Arc<Image>)>,
 }
 
 #[derive(Clone)]
@@ -48,6 +51,21 @@ pub struct Observed {
     pub life: Life,
     /// What.
     pub event: Event,
+}
+
+/// An event for people, and for the hash: without the whole of the metadata, which follow from what was said to
+/// the controller.
+struct Said<'a>(&'a Event);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Event::MetadataCommitted { end, epoch, .. } => {
+                write!(f, "MetadataCommitted {{ end: {end}, epoch: {epoch} }}")
+            }
+            event => write!(f, "{event:?}"),
+        }
+    }
 }
 
 /// How a simulation ended, and the world it left.
@@ -177,15 +195,26 @@ impl World {
             return;
         }
         let mut print = Digest::new();
-        write!(print, "{event:?}").expect("a digest takes everything");
-        self.0.engine.note(life.node, Kind::Observe, (print.low(), 0), || format!("{event:?}").into());
+        write!(print, "{}", Said(&event)).expect("a digest takes everything");
+        self.0.engine.note(life.node, Kind::Observe, (print.low(), 0), || Said(&event).to_string().into());
         let time_ns = self.0.engine.now_ns();
-        self.state().observed.push(Observed { time_ns, life, event });
+        let mut state = self.state();
+        if let Event::MetadataCommitted { end, image, .. } = &event
+            && state.metadata.as_ref().is_none_or(|(latest, _)| latest < end)
+        {
+            state.metadata = Some((*end, Arc::clone(image)));
+        }
+        state.observed.push(Observed { time_ns, life, event });
     }
 
     /// Everything that the nodes have said.
     pub fn take_observed(&self) -> Vec<Observed> {
         std::mem::take(&mut self.state().observed)
+    }
+
+    /// The latest metadata that some node has said to be committed.
+    pub fn metadata(&self) -> Option<Arc<Image>> {
+        self.state().metadata.as_ref().map(|(_, image)| Arc::clone(image))
     }
 
     fn node(&self, node: NodeId) -> Node {

@@ -43,6 +43,7 @@ mod k62_broker_registration;
 mod k63_broker_heartbeat;
 mod k64_unregister_broker;
 mod k67_allocate_producer_ids;
+mod k73_assign_replicas_to_dirs;
 mod k75_describe_topic_partitions;
 mod k80_add_raft_voter;
 mod k81_remove_raft_voter;
@@ -114,6 +115,7 @@ pub fn serves_nodes(key: ApiKey) -> bool {
             | ApiKey::BrokerRegistration
             | ApiKey::BrokerHeartbeat
             | ApiKey::AllocateProducerIds
+            | ApiKey::AssignReplicasToDirs
             | ApiKey::UpdateRaftVoter
     ) || forwarding::is_controllers(key)
 }
@@ -342,6 +344,7 @@ impl<E: Env> Broker<E> {
             ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
             ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
             ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
+            ApiKey::AssignReplicasToDirs => self.answer(request, k73_assign_replicas_to_dirs::handle).await,
             ApiKey::UpdateRaftVoter => self.answer(request, k82_update_raft_voter::handle).await,
             key => unreachable!("{key} is served and has no handler"),
         }

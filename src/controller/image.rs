@@ -20,7 +20,7 @@ pub const UNASSIGNED_DIR: Uuid = Uuid(1);
 pub const LOST_DIR: Uuid = Uuid(2);
 
 /// The metadata of a cluster. Images at equal offsets of one log are equal.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
     pub(super) offset: Offset,
     pub(super) epoch: LeaderEpoch,
@@ -152,7 +152,7 @@ impl Image {
 }
 
 /// A topic.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicImage {
     /// Its id, for ever its own.
     pub id: Uuid,

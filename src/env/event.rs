@@ -1,5 +1,8 @@
 //! What a node tells whoever watches it.
 
+use std::sync::Arc;
+
+use crate::controller::Image;
 use crate::types::{
     BrokerId, CountedEnd, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset, PartitionKey,
 };
@@ -45,6 +48,28 @@ pub enum Event {
         /// See [`LogEnd`].
         log_end: LogEnd,
     },
+    /// A replica appended a batch, as leader or as follower.
+    BatchAppended {
+        /// Which partition.
+        partition: PartitionKey,
+        /// The leader epoch that the batch carries.
+        batch_epoch: LeaderEpoch,
+        /// Its first offset.
+        base_offset: Offset,
+        /// The offset behind its last.
+        end: Offset,
+        /// Its checksum.
+        crc: u32,
+    },
+    /// A replica learnt who is in sync.
+    IsrTaken {
+        /// Which partition.
+        partition: PartitionKey,
+        /// In which leader epoch.
+        leader_epoch: LeaderEpoch,
+        /// Who is.
+        isr: Vec<BrokerId>,
+    },
     /// A replica cut its log.
     LogTruncated {
         /// Which partition.
@@ -58,6 +83,13 @@ pub enum Event {
     MetadataCommitted {
         /// The end of what is.
         end: Offset,
+        /// The epoch of the quorum.
+        epoch: LeaderEpoch,
+        /// What it comes to.
+        image: Arc<Image>,
+    },
+    /// A node leads the quorum, and its controller is active.
+    ControllerActive {
         /// The epoch of the quorum.
         epoch: LeaderEpoch,
     },

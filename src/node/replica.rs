@@ -40,7 +40,7 @@ use crate::partition::{
     Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
     ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
-use crate::types::{LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
+use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
 
@@ -109,6 +109,8 @@ pub(super) struct State<E: Env> {
     after_truncation: Option<(Registration, Arc<Brokers>)>,
     /// Who fetches for this replica, if it follows.
     fetcher: Option<FetcherInbox<E>>,
+    /// The ISR that observers have heard of.
+    isr_seen: Vec<BrokerId>,
     /// Its files are on their way out: that something fails on them says nothing about the disk.
     closed_for_deletion: bool,
 }
@@ -150,6 +152,7 @@ impl<E: Env> Replica<E> {
             preparing: Vec::new(),
             after_truncation: None,
             fetcher: None,
+            isr_seen: Vec::new(),
             closed_for_deletion: false,
         };
         let files = Semaphore::new(FILE_USERS as usize);
@@ -279,6 +282,7 @@ impl<E: Env> Replica<E> {
             released.tell();
             return Err(AppendRefusal::Storage);
         }
+        self.observe_appended(&header);
         let advance = state.partition.appended(&header);
         let released = self.settle(&mut state, advance);
         let pending = wait_for_acks(&mut state, acks, header.next_offset());
@@ -569,6 +573,11 @@ impl<E: Env> Replica<E> {
         if advance.after.log_start > advance.before.log_start {
             state.log.raise_log_start(advance.after.log_start.offset());
         }
+        if state.isr_seen != state.partition.isr() {
+            state.isr_seen = state.partition.isr().to_vec();
+            let (partition, leader_epoch) = (self.key, advance.leader_epoch);
+            self.env.observe(Event::IsrTaken { partition, leader_epoch, isr: state.isr_seen.clone() });
+        }
         if advance.moved() {
             self.env.observe(Event::PositionsMoved {
                 partition: self.key,
@@ -580,6 +589,16 @@ impl<E: Env> Replica<E> {
             });
         }
         state.waiting.release(&advance)
+    }
+
+    fn observe_appended(&self, header: &BatchHeader) {
+        self.env.observe(Event::BatchAppended {
+            partition: self.key,
+            batch_epoch: header.partition_leader_epoch,
+            base_offset: header.base_offset,
+            end: header.next_offset(),
+            crc: header.crc,
+        });
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<E>> {

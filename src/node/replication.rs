@@ -1,10 +1,11 @@
-//! What keeps replicas in step: those who fetch for the ones that follow, and those who ask the controller for the
-//! ones that lead.
+//! What keeps replicas in step: those who fetch for the ones that follow, those who ask the controller for the ones
+//! that lead, and those who tell it where they all lie.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::assignments::Assignments;
 use super::controller_channel::ControllerChannel;
 use super::fetchers::{Fetchers, Route, Routes};
 use super::flusher::FlushQueue;
@@ -21,6 +22,7 @@ pub(super) struct Replication<E: Env> {
     fetchers: E::Task,
     routes: Routes<E>,
     isr_changes: E::Task,
+    assignments: E::Task,
 }
 
 /// What the tasks read and replicas write.
@@ -39,12 +41,13 @@ pub(super) fn queues<E: Env>(housekeeping: Housekeeping) -> (Queues<E>, Inboxes<
 }
 
 impl<E: Env> Replication<E> {
-    /// Starts the tasks. `channel` is for nothing else: no copy of a request may overtake another.
+    /// Starts the tasks. `channel` makes channels to the controller, each for one purpose alone: no copy of a
+    /// request may overtake another.
     pub(super) fn start(
         env: &E,
         config: &Arc<ServerConfig>,
         (queues, inboxes): (&Queues<E>, Inboxes<E>),
-        channel: ControllerChannel<E>,
+        channel: impl Fn(&str) -> ControllerChannel<E>,
         registered: &Registered,
         metadata: &Metadata<E>,
     ) -> Self {
@@ -52,17 +55,25 @@ impl<E: Env> Replication<E> {
         let isr_changes = IsrChanges {
             env: env.clone(),
             own: config.node_id,
-            channel,
+            channel: channel("isr"),
             registered: registered.clone(),
             metadata: metadata.clone(),
             proposals: inboxes.proposals,
             check_interval: config.replication.lag_time_max / 2,
             again: None,
         };
+        let assignments = Assignments {
+            env: env.clone(),
+            own: config.node_id,
+            channel: channel("assignments"),
+            registered: registered.clone(),
+            metadata: metadata.clone(),
+        };
         Self {
             fetchers: env.spawn("fetchers", fetchers.run()),
             routes: queues.routes.clone(),
             isr_changes: env.spawn("isr-changes", isr_changes.run()),
+            assignments: env.spawn("assignments", assignments.run()),
         }
     }
 
@@ -71,6 +82,6 @@ impl<E: Env> Replication<E> {
         // If nobody hears it, they have ended.
         let _ = self.routes.send(Route::Stop);
         self.fetchers.join().await;
-        drop(self.isr_changes);
+        drop((self.isr_changes, self.assignments));
     }
 }

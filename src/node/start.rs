@@ -184,7 +184,7 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     let (queues, inboxes) = replication::queues(housekeeping.clone());
     node.replication =
-        Some(Replication::start(&env, &config, (&queues, inboxes), channel("isr"), &registered, &metadata));
+        Some(Replication::start(&env, &config, (&queues, inboxes), channel, &registered, &metadata));
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();

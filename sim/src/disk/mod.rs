@@ -199,6 +199,20 @@ impl Machine {
         state.inodes.retain(|id, _| named.contains(id));
     }
 
+    /// The directory under the root that has this name was a disk of its own, which is replaced by an empty one.
+    /// The power must be gone.
+    pub fn replace(&self, name: &str) {
+        let mut state = self.state();
+        state.names.replace_tree(name);
+        let named: Vec<InodeId> = state.names.all_named().collect();
+        let before = state.inodes.len();
+        state.inodes.retain(|id, _| named.contains(id));
+        let gone = (before - state.inodes.len()) as u64;
+        self.0.engine.note(self.0.node, Kind::DiskCrash, (u64::MAX - 1, gone), || {
+            format!("/{name} is another disk, and empty: {gone} files are gone").into()
+        });
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("one thread alone takes this lock, and no panic happens under it")
     }

@@ -164,6 +164,16 @@ impl Names {
         done.iter().filter(|done| !**done).count() as u64
     }
 
+    /// Another disk, and empty, is mounted in the place of this one, whose name is an entry of the root. Nothing
+    /// may be pending: the power was gone.
+    pub(super) fn replace_tree(&mut self, name: &str) {
+        assert!(self.pending.is_empty(), "a disk is replaced while the machine has no power");
+        let root = self.live.get_mut(&InodeId::ROOT).expect("the root is always there");
+        root.remove(name);
+        self.live = reachable(&self.live);
+        self.durable = self.live.clone();
+    }
+
     /// Makes the changes marked durable, and those that they need.
     fn settle(&mut self, mut done: Vec<bool>) {
         for index in (0..done.len()).rev() {

@@ -94,6 +94,11 @@ impl Net {
         self.state().links.of(from, to).cut = true;
     }
 
+    /// Whether nothing arrives from one node at another.
+    pub fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
+        self.state().links.of(from, to).cut
+    }
+
     /// Makes a link slow: so much latency more, and so few bytes per second.
     pub fn slow(&self, from: NodeId, to: NodeId, extra_ns: u64, bytes_per_second: u64) {
         let mut state = self.state();

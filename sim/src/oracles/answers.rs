@@ -7,13 +7,15 @@ use super::{Evidence, Violation};
 use crate::history::What;
 
 /// What a broker says of itself, not of the batch.
-const EXCUSES: [ErrorCode; 6] = [
+const EXCUSES: [ErrorCode; 8] = [
     ErrorCode::CoordinatorLoadInProgress,
     ErrorCode::NotLeaderOrFollower,
     ErrorCode::LeaderNotAvailable,
     ErrorCode::UnknownTopicOrPartition,
     ErrorCode::RequestTimedOut,
     ErrorCode::KafkaStorageError,
+    ErrorCode::NotEnoughReplicas,
+    ErrorCode::NotEnoughReplicasAfterAppend,
 ];
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {

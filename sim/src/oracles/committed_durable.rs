@@ -1,6 +1,7 @@
-//! `committed-durable` (DESIGN, "What we promise"): what a sole replica committed stays in its log, through
+//! `committed-durable` (DESIGN, "What we promise"): what a replica knew to be committed stays in its log, through
 //! every fault that its row of the table survives: a log never opens, and is never cut, below the greatest
-//! high watermark that it has shown.
+//! high watermark that it has shown. A machine that suffered a loss which only the other replicas make good begins
+//! anew when it opens its log.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,9 +10,10 @@ use ottla::env::Event;
 use ottla::types::Offset;
 
 use super::{AckedValue, Evidence, Violation};
+use crate::nemesis::Hit;
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
-    let mut greatest = BTreeMap::new();
+    let (mut greatest, mut opened_ns) = (BTreeMap::new(), BTreeMap::new());
     for observed in &evidence.observed {
         let node = observed.life.node;
         let (partition, end, how) = match &observed.event {
@@ -24,6 +26,15 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
             Event::LogTruncated { partition, to, .. } => (partition, to, "was cut"),
             _ => continue,
         };
+        if matches!(observed.event, Event::ReplicaOpened { .. }) {
+            let since_ns = opened_ns.insert((node, *partition), observed.time_ns).unwrap_or_default();
+            let times = since_ns..=observed.time_ns;
+            let is_spared = |hit: &Hit| hit.node == node && times.contains(&hit.time_ns);
+            if evidence.copies.spare() > 0 && evidence.losses.iter().any(is_spared) {
+                greatest.remove(&(node, *partition));
+                continue;
+            }
+        }
         if let Some(top) = greatest.get(&(node, *partition)).filter(|top| **top > end.0) {
             let name = evidence.key_of(partition);
             let called = name.map_or_else(|| partition.to_string(), |key| key.to_string());
@@ -46,6 +57,9 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
 mod tests {
     use super::super::{inside::*, planted::*};
     use super::*;
+    use crate::engine::NodeId;
+    use crate::faults::FaultKind;
+    use crate::guarantee::Copies;
 
     #[test]
     fn a_log_that_opens_or_is_cut_below_what_it_committed_has_lost_it() {
@@ -61,6 +75,19 @@ mod tests {
         let message = check(&evidence).expect("4 is gone").message;
         assert!(message.contains("topic-0/0 had committed up to 5"), "{message}");
         assert!(message.ends_with("opened at 4; 77 was acknowledged there"), "{message}");
+    }
+
+    #[test]
+    fn a_machine_that_others_stand_in_for_begins_anew() {
+        let mut evidence = said(vec![(0, moved(0, 5, 5, 7)), (1, opened(0, 0, 0)), (1, moved(0, 3, 3, 3))]);
+        evidence.losses = vec![Hit { time_ns: 1, node: NodeId(1), kind: FaultKind::Wipe }];
+        assert!(check(&evidence).is_some(), "a sole replica has nobody");
+        evidence.copies = Copies { replicas: 3, min_insync: 2 };
+        assert_eq!(check(&evidence), None);
+        evidence.losses[0].node = NodeId(2);
+        assert!(check(&evidence).is_some(), "another machine's loss");
+        evidence.losses[0] = Hit { time_ns: 9, node: NodeId(1), kind: FaultKind::Wipe };
+        assert!(check(&evidence).is_some(), "a loss that came later");
     }
 
     #[test]

@@ -26,23 +26,37 @@
 //! | `positions-ordered` | log start <= high watermark <= counted end <= log end | DESIGN, rule 3 |
 //! | `high-watermark-monotone` | it rises until the replica restarts or truncates | Kafka's raft simulation |
 //! | `committed-durable` | a log never ends below a high watermark that it has shown | DESIGN, "What we promise" |
+//! | `one-leader` | an epoch has one leader, for ever | Raft; R2 |
+//! | `diverged` | a leader epoch and an offset identify a batch | Raft; R1 |
+//! | `leader-completeness` | what was committed is in the log of every later leader | Raft; DESIGN, "What we promise" |
+//! | `high-watermark-backed` | it rises to what all in sync have counted | R3 |
+//! | `cut-off` | a leader that nobody reaches commits nothing new | DESIGN, "Oracles" |
+//! | `metadata-agree` | images at equal offsets are equal | DESIGN, "Metadata" |
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
 //! | `prompt` | without a fault nothing takes long | DESIGN, "Syncs": no timer |
 //! | `progress` | once all is healed every partition takes and gives records | DESIGN, "Oracles" |
+//! | `whole` | once all is healed every partition has a leader, and all its replicas in sync | DESIGN, "Oracles" |
 
 mod ack_committed;
 mod answers;
 mod committed_durable;
+mod cut_off;
+mod diverged;
 mod duplicate;
 mod g1a;
 mod garbled;
+mod high_watermark_backed;
 mod high_watermark_monotone;
 mod inconsistent_offsets;
+mod leader_completeness;
 mod list_offsets;
 mod log_start;
+mod logs;
 mod lost_write;
+mod metadata_agree;
 mod nonmonotonic_poll;
 mod nonmonotonic_send;
+mod one_leader;
 mod poll_skip;
 mod position_lost;
 mod positions_ordered;
@@ -56,16 +70,21 @@ mod timeline;
 mod unexpected_exit;
 mod unseen;
 mod vanished;
+mod whole;
 
 use std::collections::BTreeMap;
 
 use ottla::types::PartitionKey;
 
 use crate::faults::FaultKind;
+use crate::guarantee::Copies;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
+use crate::nemesis::{Hit, Isolation};
 use crate::process::Exit;
 use crate::scenario::Retention;
 use crate::world::Observed;
+
+pub(crate) use self::whole::what_is_missing;
 
 /// Everything that a run leaves to be judged.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +97,12 @@ pub struct Evidence {
     pub exits: Vec<Exit>,
     /// The kinds of faults that were injected.
     pub faults: Vec<FaultKind>,
+    /// The faults after which a machine may have lost what it had counted, in order.
+    pub losses: Vec<Hit>,
+    /// The nodes that were cut off from all others.
+    pub isolations: Vec<Isolation>,
+    /// How many copies there are of each record.
+    pub copies: Copies,
     /// Every partition.
     pub keys: Vec<Key>,
     /// Whether producers were idempotent.
@@ -131,10 +156,16 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 25] = [
+pub const ALL: [Oracle; 32] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
+    safety("one-leader", one_leader::check),
+    safety("metadata-agree", metadata_agree::check),
+    safety("diverged", diverged::check),
+    safety("leader-completeness", leader_completeness::check),
+    safety("high-watermark-backed", high_watermark_backed::check),
+    safety("cut-off", cut_off::check),
     safety("ack-committed", ack_committed::check),
     safety("read-committed", read_committed::check),
     safety("garbled", garbled::check),
@@ -157,6 +188,7 @@ pub const ALL: [Oracle; 25] = [
     safety("unexpected-exit", unexpected_exit::check),
     Oracle { name: "prompt", class: Class::Liveness, check: prompt::check },
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
+    Oracle { name: "whole", class: Class::Liveness, check: whole::check },
 ];
 
 /// Whether there is an oracle of this name.
@@ -319,8 +351,10 @@ mod planted {
 mod inside {
     //! What a node said, by hand.
 
+    use ottla::controller::Metadata;
     use ottla::env::Event;
-    use ottla::types::{LeaderEpoch, Offset, Uuid};
+    use ottla::types::{BrokerId, LeaderEpoch, Offset, Uuid};
+    use ottla::wire::metadata::{MetadataRecord, PartitionRecord, TopicRecord};
 
     use super::*;
     use crate::engine::{Life, NodeId};
@@ -335,6 +369,63 @@ mod inside {
             event,
         };
         Evidence { observed: events.into_iter().enumerate().map(observe).collect(), ..Evidence::default() }
+    }
+
+    /// One event per line, each with the node that said it.
+    pub(super) fn said_by(events: Vec<(u32, Event)>) -> Evidence {
+        let mut evidence = said(events.iter().map(|(_, event)| (0, event.clone())).collect());
+        for (observed, (node, _)) in evidence.observed.iter_mut().zip(events) {
+            observed.life.node = NodeId(node);
+        }
+        evidence
+    }
+
+    pub(super) fn elected(leader_epoch: i32, epoch_start: i64) -> Event {
+        Event::LeaderElected {
+            partition: PARTITION,
+            leader: BrokerId(1),
+            leader_epoch: LeaderEpoch(leader_epoch),
+            epoch_start: Offset(epoch_start),
+        }
+    }
+
+    pub(super) fn isr(isr: &[i32]) -> Event {
+        let isr = isr.iter().copied().map(BrokerId).collect();
+        Event::IsrTaken { partition: PARTITION, leader_epoch: LeaderEpoch(0), isr }
+    }
+
+    pub(super) fn appended(batch_epoch: i32, base_offset: i64, end: i64, crc: u32) -> Event {
+        let (base_offset, end) = (Offset(base_offset), Offset(end));
+        Event::BatchAppended {
+            partition: PARTITION,
+            batch_epoch: LeaderEpoch(batch_epoch),
+            base_offset,
+            end,
+            crc,
+        }
+    }
+
+    /// Metadata with these partitions of one topic, each with its leader and its ISR of the replicas 1 and 2.
+    pub(super) fn metadata(end: i64, partitions: &[(i32, &[i32])]) -> Event {
+        let topic = TopicRecord { name: "topic-0".to_owned(), topic_id: Uuid(1_000) };
+        let mut records = vec![MetadataRecord::from(topic)];
+        for (partition_id, (leader, isr)) in (0..).zip(partitions) {
+            let record = PartitionRecord {
+                partition_id,
+                topic_id: Uuid(1_000),
+                replicas: vec![1, 2],
+                isr: isr.to_vec(),
+                leader: *leader,
+                ..PartitionRecord::default()
+            };
+            records.push(record.into());
+        }
+        let mut metadata = Metadata::empty();
+        for (offset, record) in (0..).map(Offset).zip(&records) {
+            metadata.replay(offset, LeaderEpoch(1), record).expect("it can be applied");
+        }
+        let image = std::sync::Arc::new(metadata.published().clone());
+        Event::MetadataCommitted { end: Offset(end), epoch: LeaderEpoch(1), image }
     }
 
     pub(super) fn moved(log_start: i64, high_watermark: i64, counted_end: i64, log_end: i64) -> Event {

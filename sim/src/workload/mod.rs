@@ -98,11 +98,14 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
         Flush::EveryMessage => "1".to_owned(),
         Flush::Off => i64::MAX.to_string(),
     };
+    let copies = scenario.cluster.copies();
+    let replicas = i16::try_from(copies.replicas).expect("no more than there are nodes");
     let mut topics: Vec<NewTopic> = (0..scenario.cluster.topics)
         .map(|topic| {
             let name = Key { topic, partition: 0 }.topic_name();
-            let mut new = NewTopic::new(&name, scenario.cluster.partitions, 1);
+            let mut new = NewTopic::new(&name, scenario.cluster.partitions, replicas);
             new.configs.insert("flush.messages".to_owned(), flush.clone());
+            new.configs.insert("min.insync.replicas".to_owned(), copies.min_insync.to_string());
             // Steps take a simulated wall clock days off: a broker that refuses timestamps an hour ahead of its
             // own, as Kafka's default has it, would then refuse everything, and be right.
             new.configs.insert("message.timestamp.after.max.ms".to_owned(), i64::MAX.to_string());

@@ -16,6 +16,7 @@ use ottla::wire::messages::produce::{PartitionProduceData, ProduceRequest, Topic
 
 use super::{BROKER_PORT, client_config, payload};
 use crate::dice::Dice;
+use crate::engine::NodeId;
 use crate::env::SimEnv;
 use crate::history::{Acks, Key, Value, What};
 use crate::run::Stage;
@@ -36,7 +37,10 @@ pub(super) async fn insist(stage: Stage, env: SimEnv) {
     while !stage.healed.is_so() {
         env.clock().sleep(Duration::from_millis(dice.below(6_000))).await;
         let key = keys[dice.index(keys.len())];
-        if let Some(mut round) = Round::begin(&stage, &env, key, next).await {
+        // Which may lead that partition or not.
+        let brokers = stage.scenario.brokers();
+        let broker = brokers[dice.index(brokers.len())];
+        if let Some(mut round) = Round::begin(&stage, &env, broker, key, next).await {
             // A round ends early when the broker is not there, or not well.
             let _ = round.play().await;
             next = round.next;
@@ -70,10 +74,9 @@ struct Case {
 struct Unanswered;
 
 impl<'a> Round<'a> {
-    async fn begin(stage: &'a Stage, env: &'a SimEnv, key: Key, next: Value) -> Option<Self> {
-        let broker = stage.scenario.brokers()[0].to_string();
+    async fn begin(stage: &'a Stage, env: &'a SimEnv, broker: NodeId, key: Key, next: Value) -> Option<Self> {
         let config = client_config(stage, env);
-        let connection = Connection::open(env, &broker, BROKER_PORT, &config).await.ok()?;
+        let connection = Connection::open(env, &broker.to_string(), BROKER_PORT, &config).await.ok()?;
         let request = InitProducerIdRequest {
             transactional_id: None,
             transaction_timeout_ms: 60_000,

@@ -145,10 +145,17 @@ impl Active {
         self.balance_due.into_iter().chain(expiry).fold(self.leaderless_due, Mono::min)
     }
 
+    /// What a new controller writes first, once. Without it there are no features, and nobody could register: it
+    /// comes before any decision.
+    pub(super) fn activation(&mut self) -> Option<Undertaking> {
+        let first = !std::mem::replace(&mut self.activated, true);
+        first.then(|| undertaking(self.controller.activate(self.bootstrap.as_deref())))
+    }
+
     /// One thing that is due. To be asked again until there is none.
     pub(super) fn due(&mut self, now: Mono) -> Option<Undertaking> {
-        if !std::mem::replace(&mut self.activated, true) {
-            return Some(undertaking(self.controller.activate(self.bootstrap.as_deref())));
+        if let Some(activation) = self.activation() {
+            return Some(activation);
         }
         let fencing = self.controller.fence_stale_broker(&self.heartbeats, now);
         if let Some(broker) = fencing.response {

@@ -201,6 +201,9 @@ impl<E: Env> RaftTask<E> {
     async fn handle(&mut self, message: Message) -> Result<(), MetadataLogError> {
         match message {
             Message::Decide(command) => {
+                if let Some(activation) = self.active.as_mut().and_then(Active::activation) {
+                    self.undertake(activation).await?;
+                }
                 let (end, now) = (self.log.log_end(), self.env.clock().now());
                 match &mut self.active {
                     Some(active) => {
@@ -356,7 +359,8 @@ impl<E: Env> RaftTask<E> {
         self.log.replay(self.replayed, end, &mut self.committed).await?;
         self.replayed = end;
         self.recovery_point.store(end.0, Ordering::SeqCst);
-        self.env.observe(Event::MetadataCommitted { end, epoch: self.quorum.epoch() });
+        let image = Arc::new(self.committed.published().clone());
+        self.env.observe(Event::MetadataCommitted { end, epoch: self.quorum.epoch(), image });
         self.publish();
         if let Some(active) = &mut self.active {
             active.release(end);
@@ -386,6 +390,7 @@ impl<E: Env> RaftTask<E> {
             rng,
             now,
         ));
+        self.env.observe(Event::ControllerActive { epoch });
         tracing::info!(%epoch, "this node is the active controller");
     }
 

@@ -95,6 +95,7 @@ impl<E: Env> Replica<E> {
         if let Err(error) = state.log.append(&fetched.batches[..fitting]) {
             return Ok(self.fail(state, &error.to_string()));
         }
+        fetched.headers[..fitting].iter().for_each(|header| self.observe_appended(header));
         let advance = state.partition.replicated(answer, fitting);
         let released = self.settle(state, advance);
         self.want_flush(state);

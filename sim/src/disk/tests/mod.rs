@@ -435,3 +435,27 @@ fn a_directory_is_removed_only_when_empty() {
         assert!(names(&disk, "/").await.is_empty());
     });
 }
+
+#[test]
+fn a_disk_that_is_replaced_is_empty_and_its_neighbour_is_not() {
+    run(1, |world| async move {
+        let disk = disk(&world);
+        for name in ["/data/a", "/metadata"] {
+            disk.create_dir_all(&path(name)).await.expect("the disk is well");
+        }
+        durable(&disk, "/data/a/log", b"gone").await;
+        durable(&disk, "/metadata/log", b"kept").await;
+        for name in ["/data/a", "/data", "/metadata", "/"] {
+            disk.sync_dir(&path(name)).await.expect("the disk is well");
+        }
+        world.lose_power(NODE);
+        world.disk(NODE).replace("data");
+        world.power_on(NODE);
+        let disk = self::disk(&world);
+        assert_eq!(content(&open(&disk, "/metadata/log").await).await, b"kept");
+        let names: Vec<String> =
+            disk.list(&path("/")).await.expect("it is there").into_iter().map(|entry| entry.name).collect();
+        assert_eq!(names, ["metadata"]);
+        disk.create_dir_all(&path("/data")).await.expect("it can be made again");
+    });
+}
