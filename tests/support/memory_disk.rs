@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
 use ottla::env::{
-    Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode, Purpose, Rng, child_rng,
+    Disk, DiskError, DiskErrorKind, DiskOperation, Entry, File, OpenMode, Purpose, Rng, Space, child_rng,
 };
 use rand_core::Rng as _;
 
@@ -353,6 +353,10 @@ impl Inode {
 impl Disk for MemoryDisk {
     type File = MemoryFile;
     type Lock = ();
+
+    fn space(&self, _: &Path) -> Option<Space> {
+        None
+    }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<MemoryFile, DiskError> {
         let failed = |kind| error(DiskOperation::Open, path, kind);
