@@ -10,6 +10,7 @@ use ottla::env::Event;
 use ottla::types::Offset;
 
 use super::{AckedValue, Evidence, Violation};
+use crate::faults::KILLED_WITHIN_MS;
 use crate::nemesis::Hit;
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
@@ -28,7 +29,8 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
         };
         if matches!(observed.event, Event::ReplicaOpened { .. }) {
             let since_ns = opened_ns.insert((node, *partition), observed.time_ns).unwrap_or_default();
-            let times = since_ns..=observed.time_ns;
+            // A fault that was injected just before may have come into force since.
+            let times = since_ns.saturating_sub(KILLED_WITHIN_MS * 1_000_000)..=observed.time_ns;
             let is_spared = |hit: &Hit| hit.node == node && times.contains(&hit.time_ns);
             if evidence.copies.spare() > 0 && evidence.losses.iter().any(is_spared) {
                 greatest.remove(&(node, *partition));
