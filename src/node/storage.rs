@@ -6,7 +6,8 @@
 //! | `00000000000000000000-0000000000.checkpoint` | the voters that a dynamic quorum begins with (KIP-853) |
 //! | `meta.properties` | the cluster, the node, and the directory's own id |
 //!
-//! The second one lies in `__cluster_metadata-0`, the others in every directory. The first two have the format of a [snapshot](crate::wire::snapshot). All are Kafka's.
+//! The second one lies in `__cluster_metadata-0`, the others in every directory. The first two have the format
+//! of a [snapshot](crate::wire::snapshot). All are Kafka's, whose brokers start on such directories.
 //!
 //! # Faults
 //!
