@@ -52,7 +52,6 @@ macro_rules! node_endpoints {
                     node_id: leader.id.0,
                     host: address.host.clone(),
                     port: address.port.into(),
-                    ..$message::NodeEndpoint::default()
                 })
             })
             .collect()
