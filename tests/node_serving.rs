@@ -309,9 +309,7 @@ async fn a_fetch_is_told_its_error_in_every_version() {
     let everything = MetadataRequest { topics: None, ..MetadataRequest::default() };
     let topic_id = call(&connection, &everything).await.topics[0].topic_id;
     let deadline = connection.env().clock().now() + PATIENCE;
-    use ErrorCode::{
-        FencedLeaderEpoch, InvalidRequest, NotLeaderOrFollower, OffsetOutOfRange, UnknownTopicOrPartition,
-    };
+    use ErrorCode::{FencedLeaderEpoch, InvalidRequest, OffsetOutOfRange, UnknownTopicOrPartition};
     for version in FetchRequest::VERSIONS.min..=FetchRequest::VERSIONS.max {
         let code = async |change: &dyn Fn(&mut FetchRequest)| {
             let mut request = fetch(&[0], 0);
@@ -332,11 +330,9 @@ async fn a_fetch_is_told_its_error_in_every_version() {
         assert_eq!(unknown, (UnknownTopicOrPartition, false), "version {version}");
         assert_eq!(code(&|request| request.isolation_level = 2).await.0, InvalidRequest, "version {version}");
         if version <= 14 {
-            assert_eq!(
-                code(&|request| request.replica_id = 5).await.0,
-                NotLeaderOrFollower,
-                "version {version}"
-            );
+            // A follower has to say in which epoch it follows.
+            let follower = code(&|request| request.replica_id = 5).await.0;
+            assert_eq!(follower, FencedLeaderEpoch, "version {version}");
         }
         if version >= 9 {
             // KIP-951: from version 16 on the client is told whom to ask.

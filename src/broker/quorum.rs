@@ -48,6 +48,7 @@ macro_rules! node_endpoints {
             .iter()
             .filter_map(|leader| {
                 let address = leader.address.as_ref()?;
+                #[allow(clippy::needless_update, reason = "that of Fetch has a rack, too")]
                 Some($message::NodeEndpoint {
                     node_id: leader.id.0,
                     host: address.host.clone(),

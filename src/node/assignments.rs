@@ -87,7 +87,7 @@ fn request<E: Env>(
     }
     let directories: Vec<DirectoryData> =
         directories.into_iter().map(|(id, topics)| DirectoryData { id, topics }).collect();
-    (!directories.is_empty()).then(|| AssignReplicasToDirsRequest {
+    (!directories.is_empty()).then_some(AssignReplicasToDirsRequest {
         broker_id: own.0,
         broker_epoch: epoch.0,
         directories,

@@ -24,8 +24,11 @@ pub(crate) struct ControllerChannel<E: Env> {
     env: E,
     leadership: Leadership,
     config: Arc<ClientConfig>,
-    open: Arc<Mutex<Option<(Address, Arc<Connection<E>>)>>>,
+    open: Arc<Mutex<Open<E>>>,
 }
+
+/// The connection that is open, and where to.
+type Open<E> = Option<(Address, Arc<Connection<E>>)>;
 
 /// Why the controller has not answered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

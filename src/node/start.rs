@@ -92,6 +92,11 @@ pub enum StartError {
 /// [`StartError`]. Nothing is served then, and the directories are as a crash would leave them; so they are if the
 /// future is dropped.
 pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, StartError> {
+    // Large, and needed once.
+    Box::pin(start_all(env, config)).await
+}
+
+async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, StartError> {
     let config = Arc::new(config);
     let mut directories = Directories::open(&env, &config).await?;
     let sockets = Sockets::bind(&env, &config).await?;

@@ -168,9 +168,13 @@ impl<E: Env> Source<E> {
     /// Asks those who are due what they want.
     fn refresh(&mut self) {
         let now = self.shared.env.clock().now();
-        for key in self.resting.extract_if(.., |_, until| *until <= now).map(|(key, _)| key) {
-            self.due.insert(key);
-        }
+        self.resting.retain(|key, until| {
+            let rests = *until > now;
+            if !rests {
+                self.due.insert(*key);
+            }
+            rests
+        });
         for key in std::mem::take(&mut self.due) {
             if let Some(replica) = self.replicas.get(&key)
                 && !self.resting.contains_key(&key)
