@@ -16,6 +16,7 @@ use ottla::client::producer::{Producer, ProducerRecord};
 use ottla::config::Texts;
 use ottla::config::server::ServerConfig;
 use ottla::env::tokio::TokioEnv;
+use ottla::env::{Clock as _, Env as _};
 use ottla::node::ReplicaSnapshot;
 use ottla::types::{BrokerId, Offset};
 use tempfile::TempDir;
@@ -145,7 +146,7 @@ impl Cluster {
                 return partition;
             }
             last = Some(partition);
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            pause().await;
         }
         panic!("it does not come to that: {last:?}, {:?}", self.replicas(topic));
     }
@@ -167,7 +168,7 @@ impl Cluster {
             if replicas.len() == self.running().count() && replicas.iter().all(has_all) {
                 return;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            pause().await;
         }
         panic!("they do not all get to {end}: {:?}", self.replicas(topic));
     }
@@ -179,6 +180,10 @@ impl Cluster {
         let expected: Vec<_> = (0..count).map(|number| (number as i64, number.to_string().into())).collect();
         assert_eq!(found, expected);
     }
+}
+
+async fn pause() {
+    TokioEnv::new().unwrap().clock().sleep(Duration::from_millis(50)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,10 +232,7 @@ async fn a_follower_that_has_what_nobody_acknowledged_cuts_it_off() {
     }
     let node = cluster.nodes[leader].as_ref().unwrap();
     let connection = node.connect().await;
-    let deadline = {
-        use ottla::env::{Clock as _, Env as _};
-        connection.env().clock().now() + PATIENCE
-    };
+    let deadline = connection.env().clock().now() + PATIENCE;
     let lost = connection.start(&produce_request(1, vec![("t", 0, batch(&["lost"]))]), 12, deadline);
     assert_eq!(lost.unwrap().wait().await.unwrap().responses[0].partition_responses[0].error_code, 0);
     assert_eq!(cluster.replicas("t")[0].positions.log_end.offset(), Offset(21));

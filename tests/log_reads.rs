@@ -6,7 +6,8 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use ottla::log::{Log, LogError, ReadError, ReadLimits, TimestampOffset};
+use ottla::buffers::BufferPool;
+use ottla::log::{Log, LogConfig, LogError, ReadError, ReadLimits, TimestampOffset};
 use ottla::types::{LeaderEpoch, Offset};
 use ottla::wire::batch::BatchHeader;
 use ottla::wire::compression::{Compression, Scratch};
@@ -59,6 +60,29 @@ fn a_read_returns_whole_batches_within_its_limits() {
     assert_eq!(found(&log, 99, all()), [90]);
     assert_eq!(found(&log, 100, all()), [0; 0], "the log end is in range");
     assert_eq!(found(&log, 0, all()).len(), 10);
+}
+
+/// A buffer that grows on the way goes back to another class of the pool than it is asked for from: each read would
+/// touch new memory.
+#[test]
+fn reads_of_one_size_use_one_buffer() {
+    let disk = MemoryDisk::default();
+    let config = LogConfig { segment_bytes: 1 << 20, ..small() };
+    let (mut log, _) = block_on(Log::open(&disk, dir(), config, hints())).expect("an empty disk");
+    for index in 0..8 {
+        append(&mut log, &Spec::new(index * 10, 10, 100).sized(300)).expect("the disk works");
+    }
+    let pool = BufferPool::new(1 << 20);
+    let kept: Vec<usize> = (0..3)
+        .map(|_| {
+            let limits = limits(8192, 80, true);
+            let read = block_on(log.view().read(Offset(0), limits, &pool)).expect("it is in range");
+            assert!(!read.bytes.is_empty());
+            drop(read);
+            pool.kept_bytes()
+        })
+        .collect();
+    assert!(kept[0] > 0 && kept.iter().all(|bytes| *bytes == kept[0]), "{kept:?}");
 }
 
 #[test]

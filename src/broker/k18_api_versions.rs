@@ -122,7 +122,10 @@ mod tests {
     fn what_is_served_is_listed_by_key() {
         let response = served(Audience::Clients, 4, &Image::empty(), FEATURES);
         let keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
-        assert_eq!(keys, [0, 1, 2, 3, 18, 19, 20, 21, 22, 32, 37, 44, 60, 75]);
+        assert_eq!(
+            keys,
+            [0, 1, 2, 3, 18, 19, 20, 21, 22, 23, 32, 35, 37, 43, 44, 45, 46, 55, 57, 60, 64, 75, 80, 81]
+        );
         let produce = &response.api_keys[0];
         assert_eq!((produce.min_version, produce.max_version), (0, 13));
         let unknown = ApiVersionsResponse::default().finalized_features_epoch;

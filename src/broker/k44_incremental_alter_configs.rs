@@ -9,8 +9,8 @@
 
 use std::sync::Arc;
 
-use super::Broker;
 use super::admission::throttle_time_ms;
+use super::{Audience, Broker, forwarding};
 use crate::controller::Refusal;
 use crate::controller::image::ResourceType;
 use crate::env::Env;
@@ -26,28 +26,50 @@ pub(super) async fn handle<E: Env>(
     let mut responses = Vec::new();
     let mut resources = Vec::new();
     for resource in request.resources {
-        match denial(&context, &resource) {
+        match denial(&context, &resource).or_else(|| misdirected(&broker, &context, &resource)) {
             Some(denial) => responses.push(refused(&resource, &denial)),
             None => resources.push(resource),
         }
     }
     if !resources.is_empty() {
         let request = IncrementalAlterConfigsRequest { resources, validate_only: request.validate_only };
-        responses.extend(alter(&broker, request).await);
+        responses.extend(alter(&broker, &context, request).await);
     }
     IncrementalAlterConfigsResponse { throttle_time_ms: throttle_time_ms(&context), responses }
 }
 
 async fn alter<E: Env>(
     broker: &Broker<E>,
+    context: &RequestContext,
     request: IncrementalAlterConfigsRequest,
 ) -> Vec<AlterConfigsResourceResponse> {
     let request = Arc::new(request);
     let asked = Arc::clone(&request);
-    match broker.decide(move |desk| desk.controller.incremental_alter_configs(&asked)).await {
+    let decided = if broker.decides(context) {
+        broker.decide(move |desk| desk.controller.incremental_alter_configs(&asked)).await
+    } else {
+        forwarding::ask_for(broker, context, &*asked).await
+    };
+    match decided {
         Ok(response) => response.responses,
         Err(refusal) => request.resources.iter().map(|resource| refused(resource, &refusal)).collect(),
     }
+}
+
+/// Why a client has to ask another broker, if so: each answers for its own configuration. The controller takes that
+/// of any broker, which has looked.
+fn misdirected<E: Env>(
+    broker: &Broker<E>,
+    context: &RequestContext,
+    resource: &AlterConfigsResource,
+) -> Option<Refusal> {
+    let is_broker = ResourceType::from_code(resource.resource_type) == Some(ResourceType::Broker);
+    if !is_broker || broker.audience(context) == Audience::Nodes {
+        return None;
+    }
+    let (own, id) = (broker.id(), resource.resource_name.parse::<i32>().ok()?);
+    let message = format!("Unexpected broker id, expected {own} or empty string, but received {id}");
+    (id != own.0).then(|| Refusal::new(ErrorCode::InvalidRequest, message))
 }
 
 /// Why the principal may not alter this resource, if so.

@@ -302,8 +302,9 @@ impl<E: Env> Service for Broker<E> {
             return Reply::Now(Answer::Close(format!("{key} version {version} is not served")));
         }
         if forwarding::is_controllers(key) {
-            let decides = audience == Audience::Nodes || self.raft.leadership().current().is_here;
-            return match decides {
+            // Whose configuration it is this broker looks at itself.
+            let looks = key == ApiKey::IncrementalAlterConfigs;
+            return match looks || self.decides(&request.context) {
                 true => self.answer_controllers(request).await,
                 false => forwarding::forward(self, request).await,
             };
@@ -373,6 +374,12 @@ impl<E: Env> Broker<E> {
             ApiKey::RemoveRaftVoter => self.answer(request, k81_remove_raft_voter::handle).await,
             key => unreachable!("{key} is the controller's and has no handler"),
         }
+    }
+
+    /// Whether what only the controller decides is decided here: for a client if this is the active controller, for
+    /// other nodes in any case, which are told if it is not.
+    fn decides(&self, context: &RequestContext) -> bool {
+        self.audience(context) == Audience::Nodes || self.raft.leadership().current().is_here
     }
 
     /// Who asks.

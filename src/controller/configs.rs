@@ -95,7 +95,7 @@ impl Controller {
 
     fn alter_broker(&self, resource: &AlterConfigsResource) -> Result<Vec<MetadataRecord>, Refusal> {
         let name = resource.resource_name.as_str();
-        self.check_broker_name(name)?;
+        check_broker_name(name)?;
         let existing = self.image().config(ResourceType::Broker, name);
         let list = |key: &str| {
             let key = broker_key(key).filter(|key| key.kind == Kind::List)?;
@@ -116,18 +116,15 @@ impl Controller {
             .map_err(|error| Refusal::new(ErrorCode::InvalidConfig, error.to_string()))?;
         Ok(difference(existing, &altered, resource))
     }
+}
 
-    /// The empty name means all brokers; another must be the id of the broker that is asked.
-    fn check_broker_name(&self, name: &str) -> Result<(), Refusal> {
-        let own = self.settings.node_id;
-        match name.parse::<i32>() {
-            _ if name.is_empty() => Ok(()),
-            Ok(id) if id == own.0 => Ok(()),
-            Ok(id) => Err(invalid_request(format!(
-                "Unexpected broker id, expected {own} or empty string, but received {id}"
-            ))),
-            Err(_) => Err(invalid_request(format!("Broker id must be an integer, but it is: {name}"))),
-        }
+/// The empty name means all brokers; another is a broker's id. That it is the id of the broker that the client has
+/// asked is for that broker to check.
+fn check_broker_name(name: &str) -> Result<(), Refusal> {
+    match name.parse::<i32>() {
+        _ if name.is_empty() => Ok(()),
+        Ok(_) => Ok(()),
+        Err(_) => Err(invalid_request(format!("Broker id must be an integer, but it is: {name}"))),
     }
 }
 

@@ -100,7 +100,9 @@ impl<D: Disk> LogView<D> {
         }
         let mut index = self.segment_index(from);
         let (mut position, due) = self.find(self.segment(index), from, pool).await?;
-        let buffer = pool.take(limits.max_bytes.min(rest(self.segment(index), position)));
+        // With the room that is read ahead: a buffer that grows is copied, and never found again in its class.
+        let wanted = limits.max_bytes.saturating_add(PEEK).min(rest(self.segment(index), position));
+        let buffer = pool.take(wanted);
         let mut reading = Reading { limits, from, buffer, due, end: due, too_large: None };
         loop {
             let segment = self.segment(index);

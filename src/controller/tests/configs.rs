@@ -108,7 +108,6 @@ fn every_way_not_to_alter_a_config_has_its_error() {
         (Topic, "t", vec![operation("cleanup.policy", 2, Some("x"))], InvalidConfig, "one of: compact"),
         (Topic, "t", vec![set("flush.ms", "-1")], InvalidConfig, "flush.ms"),
         (Topic, "t", vec![set("flush.ms", "100"), set("flush.messages", "2")], InvalidConfig, "is fixed"),
-        (Broker, "2", vec![], InvalidRequest, "Unexpected broker id, expected 1"),
         (Broker, "x", vec![], InvalidRequest, "must be an integer"),
         (Broker, "1", vec![set("node.id", "2")], InvalidRequest, "dynamically: [node.id]"),
         (Broker, "", vec![set("cordoned.log.dirs", "d")], InvalidRequest, "broker id must be specified"),
