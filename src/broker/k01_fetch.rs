@@ -234,6 +234,7 @@ impl<E: Env> Fetching<E> {
             Ok(replica) => replica,
             Err(code) => return self.absent(published, key, code),
         };
+        replica.epoch_durable().await;
         let (plan, view) = match self.plan(published, replica, position, patience.is_none()) {
             Ok(planned) => planned,
             Err(refusal) => {

@@ -169,6 +169,7 @@ impl<E: Env> Lookup<'_, E> {
         let target = Target::of(partition.timestamp, self.version).ok_or(ErrorCode::UnsupportedVersion)?;
         let isolation = self.isolation.ok_or(ErrorCode::InvalidRequest)?;
         let replica = find_replica(self.published, self.own, topic, partition.partition_index)?;
+        replica.epoch_durable().await;
         let leader_epoch = LeaderEpoch(partition.current_leader_epoch);
         if self.is_follower && target == Target::Latest {
             let (_, log_end) = replica.ends(leader_epoch).map_err(|refusal| refusal.error_code())?;

@@ -182,6 +182,11 @@ impl Partition {
         }
     }
 
+    /// Whether this replica leads an epoch that it may not serve yet (R1).
+    pub fn awaits_epoch(&self) -> bool {
+        matches!(&self.role, Role::Leader(leading) if !leading.serving)
+    }
+
     /// Decides about one batch, whose payload was validated. Changes nothing, so that a failed append leaves
     /// no trace (KAFKA-6683); the shell keeps the lock until [`Self::appended`].
     ///
