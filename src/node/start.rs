@@ -219,9 +219,10 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed.clone())));
     node.lifecycle = Some(env.spawn("lifecycle", supervise(lifecycle.run(), failed)));
-    node.wait_for(open).await?;
+    let left = node.wait_for(open).await?;
     // What is left of partitions that are gone must not be taken for theirs who come under the same name.
     housekeeper.checkpoint_all().await;
+    housekeeper.remove_all(left).await;
     node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
     node.listeners = serving.clients(&env, &broker, sockets.clients);
     // If the task has ended, its failure is what is waited for next.
