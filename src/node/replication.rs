@@ -41,8 +41,7 @@ pub(super) fn queues<E: Env>(housekeeping: Housekeeping) -> (Queues<E>, Inboxes<
 }
 
 impl<E: Env> Replication<E> {
-    /// Starts the tasks. `channel` makes channels to the controller, each for one purpose alone: no copy of a
-    /// request may overtake another.
+    /// Starts the tasks. `channel` makes channels to the controller, each for one purpose alone.
     pub(super) fn start(
         env: &E,
         config: &Arc<ServerConfig>,

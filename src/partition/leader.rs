@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::followers::FollowerState;
-use super::isr::AlterPartition;
+use super::isr::Pending;
 use super::{
     Advance, Brokers, Counting, Partition, Position, Registration, Role, Sequence, SequenceError, Wait,
 };
@@ -23,7 +23,7 @@ pub(super) struct Leading {
     /// The other replicas.
     pub(super) followers: BTreeMap<BrokerId, FollowerState>,
     /// What the controller was asked for and has not answered.
-    pub(super) pending: Option<AlterPartition>,
+    pub(super) pending: Option<Pending>,
     /// How often it was asked in this epoch.
     pub(super) asked: u64,
     /// The latest time that a call has told. Steps that tell none go by it: that makes a follower look less

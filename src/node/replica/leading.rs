@@ -112,7 +112,7 @@ impl<E: Env> Replica<E> {
         self.propose(alter);
     }
 
-    /// To be called under the lock, so that no copy of a request overtakes another.
+    /// To be called under the lock: of several that wait to be sent, the last stands for all.
     fn propose(self: &Arc<Self>, alter: Option<AlterPartition>) {
         if let Some(alter) = alter {
             // A node that stops asks for nothing.
