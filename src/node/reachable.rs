@@ -144,6 +144,7 @@ fn is_bound_there(listener: &Listener, bound: SocketAddr, address: &HostPort) ->
 async fn dial<E: Env>(env: &E, address: &HostPort) -> Result<<E::Network as Network>::Stream, NetworkError> {
     let HostPort { host, port } = address;
     let deadline = env.clock().now() + PATIENCE;
+    let mut told = false;
     loop {
         let error = match env.clock().timeout_at(deadline, env.network().connect(host, *port)).await {
             Some(Ok(stream)) => return Ok(stream),
@@ -154,7 +155,9 @@ async fn dial<E: Env>(env: &E, address: &HostPort) -> Result<<E::Network as Netw
         if next >= deadline {
             return Err(error);
         }
-        tracing::warn!(%address, %error, "this node does not reach itself at its own address yet");
+        if !std::mem::replace(&mut told, true) {
+            tracing::warn!(%address, %error, "this node does not reach itself at its own address yet");
+        }
         env.clock().sleep_until(next).await;
     }
 }

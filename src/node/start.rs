@@ -81,8 +81,13 @@ pub enum StartError {
         host: String,
     },
     /// A listener cannot be bound.
-    #[error(transparent)]
-    Bind(#[from] NetworkError),
+    #[error("listener {name}: {error}; if another process is there, stop it or choose another port")]
+    Bind {
+        /// The listener.
+        name: String,
+        /// Why.
+        error: NetworkError,
+    },
     /// An address that others are told leads elsewhere.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
@@ -341,7 +346,7 @@ async fn open_quorum<E: Env>(
         retention_bytes: -1,
         ..LogConfig::default()
     };
-    let identity = Identity {
+    let mut identity = Identity {
         key: VoterKey { id: config.node_id, directory: directories.of_metadata().id() },
         listener: endpoints.first().map(|endpoint| endpoint.name.clone()).unwrap_or_default(),
         endpoints,
@@ -350,6 +355,7 @@ async fn open_quorum<E: Env>(
     };
     let voters = fixed_voters(config, &identity);
     let opened = RaftLog::open(env, &directories.metadata_log(), log_config, inspected, voters).await?;
+    fill_in_hosts(&mut identity.endpoints, opened.voters().get(config.node_id));
     let task = RaftTask::new(RaftParts {
         env: env.clone(),
         raft,
@@ -396,6 +402,19 @@ fn snapshot_policy(settings: &SnapshotSettings) -> SnapshotPolicy {
 fn bootstrap(config: &ServerConfig) -> Vec<Address> {
     let address = |server: &HostPort| Address { host: server.host.clone(), port: server.port };
     config.bootstrap_servers.iter().map(address).collect()
+}
+
+/// A controller on every interface does not know how others reach it. What the voters' record says of it stands
+/// then, and is not overwritten by this node. A node that is in none is found by whoever shares the machine; nobody
+/// else could know how.
+fn fill_in_hosts(endpoints: &mut [Endpoint], recorded: Option<&VoterNode>) {
+    for endpoint in endpoints.iter_mut().filter(|endpoint| endpoint.host.is_empty()) {
+        let recorded = recorded.and_then(|voter| voter.endpoints.iter().find(|it| it.name == endpoint.name));
+        match recorded.filter(|recorded| !recorded.host.is_empty()) {
+            Some(recorded) => *endpoint = recorded.clone(),
+            None => endpoint.host = "localhost".to_owned(),
+        }
+    }
 }
 
 /// The voters that the configuration names, known by their ids (kraft.version 0). This node's own address is the

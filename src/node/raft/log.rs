@@ -69,6 +69,13 @@ pub(crate) struct OpenedLog<E: Env> {
     pub(super) elected: Option<Elected>,
 }
 
+impl<E: Env> OpenedLog<E> {
+    /// The voters as the log, or else the configuration, has them.
+    pub(crate) fn voters(&self) -> &VoterSet {
+        self.voters.current()
+    }
+}
+
 impl<E: Env> RaftLog<E> {
     /// Opens the log in `dir`, which was looked at; `fixed` are the voters of `controller.quorum.voters`.
     pub(crate) async fn open(
