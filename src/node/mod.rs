@@ -25,6 +25,7 @@ mod parallel;
 mod preparation;
 pub(crate) mod publisher;
 pub(crate) mod raft;
+mod reachable;
 pub mod replica;
 mod replicas;
 mod replication;
@@ -35,7 +36,8 @@ mod storage;
 pub mod throttles;
 
 pub use lifecycle::LifecycleError;
-pub use raft::MetadataLogError;
+pub use raft::{MetadataLogError, QuorumRefusal};
+pub use reachable::Unreachable;
 pub use replicas::OpenReplicaError;
 pub use start::{StartError, start};
 pub use storage::{
@@ -50,7 +52,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::directories::{DirectoryFailure, LogDirectory};
+use self::directories::{DirectoryFailure, FoundDirectory, LogDirectory};
 use self::housekeeping::Housekeeping;
 use self::lifecycle::Leaving;
 use self::listener::Listener;
@@ -107,7 +109,10 @@ pub struct Node<E: Env> {
 pub enum NodeFailure {
     /// The metadata log has failed.
     #[error("the metadata log has failed: {0}")]
-    Metadata(#[from] MetadataLogError),
+    Metadata(MetadataLogError),
+    /// This node cannot be part of the quorum.
+    #[error(transparent)]
+    Quorum(QuorumRefusal),
     /// A committed record could not be carried out.
     #[error("a replica cannot be opened: {0}")]
     Replica(#[from] OpenReplicaError),
@@ -120,6 +125,15 @@ pub enum NodeFailure {
     /// A log could not be closed.
     #[error("a log could not be closed: {0}")]
     Close(String),
+}
+
+impl From<MetadataLogError> for NodeFailure {
+    fn from(error: MetadataLogError) -> Self {
+        match error {
+            MetadataLogError::Refused(refusal) => Self::Quorum(refusal),
+            error => Self::Metadata(error),
+        }
+    }
 }
 
 /// One replica at one moment: plain data for whoever watches.
@@ -174,6 +188,26 @@ impl<E: Env> Node<E> {
             Either::Second(Err(_)) => Err(self.failed().await),
             Either::First(None) => unreachable!("tasks that can fail are running"),
             Either::Second(Ok(sign)) => Ok(sign),
+        }
+    }
+
+    /// Ends a start that came to nothing. A node that was never registered has touched nothing but its metadata log:
+    /// its directories are as they were found, and are marked so again.
+    async fn give_up(self, found: &[FoundDirectory]) {
+        drop(self.lifecycle);
+        if self.registered.epoch().is_some() {
+            return;
+        }
+        let _ = self.stop_publisher.send(());
+        if let Some(publisher) = self.publisher {
+            publisher.join().await;
+        }
+        self.raft.stop();
+        self.quorum.join().await;
+        for found in found {
+            if let Err(error) = found.give_mark_back(self.env.disk()).await {
+                tracing::warn!(%error, "a directory that was left cleanly will be recovered at the next start");
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_core::Rng as _;
 use thiserror::Error;
 
-use super::directories::{Checkpoints, LogDirectory};
+use super::directories::{Checkpoints, LogDirectory, TopicIds};
 use super::fetchers::{Route, endpoints};
 use super::fold::fold_producers;
 use super::metadata::Published;
@@ -135,8 +135,8 @@ struct Opening {
     hints: OpenHints,
 }
 
-/// A log directory, whether it was left cleanly, and what is checkpointed of the replicas in it.
-pub(super) type FoundReplicas = (Arc<LogDirectory>, bool, Checkpoints);
+/// A log directory, whether it was left cleanly, and what is known of the replicas in it.
+pub(super) type FoundReplicas = (Arc<LogDirectory>, bool, Checkpoints, TopicIds);
 
 /// The directory of a partition that the metadata does not know.
 struct Stray {
@@ -186,12 +186,12 @@ impl<E: Env> Replicas<E> {
     ) -> Result<(BTreeMap<PartitionKey, Arc<Replica<E>>>, Vec<PathBuf>), OpenReplicaError> {
         let (mut known, mut strays, mut put_away) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut openings = Vec::new();
-        for (directory, clean, checkpoints) in found {
+        for (directory, clean, checkpoints, topic_ids) in found {
             let (partitions, deleted) = self.partitions_in(directory).await?;
             put_away.extend(deleted);
             for name in partitions {
                 let path = directory.path().join(name.directory_name());
-                let topic_id = checkpoint::read_topic_id(self.env.disk(), &path).await?;
+                let topic_id = topic_ids.get(&name).copied().flatten();
                 match topic_id.and_then(|id| image.topic(id)).filter(|topic| *topic.name == *name.topic) {
                     Some(topic) if self.is_ours(topic.partitions.get(&name.partition)) => {
                         if let Some(other) = known.insert(name.clone(), path.clone()) {
@@ -242,7 +242,7 @@ impl<E: Env> Replicas<E> {
             if put_away.iter().any(|(_, cut)| away == Some(DirectoryName::Deleted(cut.clone()))) {
                 continue;
             }
-            for (directory, _, checkpoints) in found {
+            for (directory, _, checkpoints, _) in found {
                 let hints = self.hints(&name, false, checkpoints);
                 let offset = hints.recovery_point.max(hints.high_watermark);
                 let there = strays
