@@ -32,6 +32,7 @@ pub mod service;
 mod sockets;
 mod start;
 mod storage;
+pub mod throttles;
 
 pub use lifecycle::LifecycleError;
 pub use raft::MetadataLogError;
@@ -163,7 +164,7 @@ impl<E: Env> Node<E> {
     }
 
     /// Waits for a sign, unless the node fails before it comes.
-    async fn wait_for(&mut self, sign: oneshot::Receiver<()>) -> Result<(), NodeFailure> {
+    async fn wait_for<T>(&mut self, sign: oneshot::Receiver<T>) -> Result<T, NodeFailure> {
         match race(self.failures.recv(), sign).await {
             Either::First(Some(failure)) => {
                 self.has_failed = true;
@@ -172,7 +173,7 @@ impl<E: Env> Node<E> {
             // Whoever should give the sign has ended, and says why.
             Either::Second(Err(_)) => Err(self.failed().await),
             Either::First(None) => unreachable!("tasks that can fail are running"),
-            Either::Second(Ok(())) => Ok(()),
+            Either::Second(Ok(sign)) => Ok(sign),
         }
     }
 
