@@ -50,7 +50,7 @@ class Rolling:
             self.run.wait_whole(f"node {node.id} was restarted")
             self.in_sync.append(time.monotonic() - node.started)
             self.run.say(f"node {node.id} restarted: stopped within {self.stops[-1]:.2f} s, ready "
-                         f"{self.readies[-1]:.2f} s after its start, in every ISR after {self.in_sync[-1]:.2f} s")
+                         f"{self.readies[-1]:.2f} s after its start, in every ISR after {self.in_sync[-1]:.2f} s; {self.run.slowest()}")
             self.run.sleep(1)
 
     def join(self):
@@ -79,7 +79,8 @@ class Rolling:
                        "--throttle", "1000")
         self.tools.ask("reassign.ReassignPartitionsCommand", "--reassignment-json-file", file, "--cancel")
         self.run.wait_whole("a reassignment was cancelled")
-        self.run.say("a reassignment was begun with a throttle of 1,000 bytes a second, and cancelled")
+        self.run.say("a reassignment was begun with a throttle of 1,000 bytes a second, and cancelled; "
+                     f"{self.run.slowest()}")
 
     def drain(self):
         rest = [id for id in (*cluster.VOTERS, NEWCOMER) if id != LEAVER]
@@ -92,7 +93,7 @@ class Rolling:
         self.tools.bootstrap = cluster.bootstrap(self.run.nodes)
         self.tools.ask("ClusterTool", "unregister", "--id", str(LEAVER))
         self._wait_brokers(set(self.run.nodes))
-        self.run.say(f"node {LEAVER} stopped within {seconds:.2f} s and was unregistered")
+        self.run.say(f"node {LEAVER} stopped within {seconds:.2f} s and was unregistered; {self.run.slowest()}")
 
     def _reassign(self, what, plan):
         self.tools.bootstrap = cluster.bootstrap(self.run.nodes)
@@ -111,7 +112,8 @@ class Rolling:
                 raise Failed(f"partition {partition} is on {replicas}, not on {plan[partition]}: {said}")
         if said.count("is completed") != len(plan) or "Clearing" not in said:
             raise Failed(f"kafka-reassign-partitions --verify said: {said}")
-        self.run.say(f"{len(plan)} partitions moved {what} within {time.monotonic() - begun:.1f} s, tool included")
+        self.run.say(f"{len(plan)} partitions moved {what} within {time.monotonic() - begun:.1f} s, tool included; "
+                     f"{self.run.slowest()}")
 
     def _file(self, what, plan):
         file = self.run.work / f"reassign {what}.json"
