@@ -38,6 +38,10 @@ use crate::wire::messages::list_offsets::{
 /// How long a Fetch waits for replicas that sync: as long as a disk usually takes.
 const SYNC_PATIENCE: Duration = Duration::from_millis(10);
 
+/// How long the leader is asked not to wait because of a replica that syncs. One that takes longer, or never ends
+/// because its disk is gone, is not worth a Fetch every few milliseconds.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// ListOffsets: where the log starts, and where it ends.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
@@ -68,8 +72,8 @@ pub(super) struct Source<E: Env> {
     replicas: BTreeMap<PartitionKey, Arc<Replica<E>>>,
     /// Those to be asked what they want.
     due: BTreeSet<PartitionKey>,
-    /// Those that the last answers brought something, which they sync.
-    syncing: BTreeSet<PartitionKey>,
+    /// Those that the last answers brought something, which they sync, and until when they are waited for.
+    syncing: BTreeMap<PartitionKey, Mono>,
     /// Those that are left out after a failure, and until when.
     resting: BTreeMap<PartitionKey, Mono>,
 }
@@ -108,7 +112,7 @@ impl<E: Env> Source<E> {
             session,
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
-            syncing: BTreeSet::new(),
+            syncing: BTreeMap::new(),
             resting: BTreeMap::new(),
         }
     }
@@ -154,8 +158,8 @@ impl<E: Env> Source<E> {
                 self.due.remove(&key);
                 self.session.want(key, None);
             }
+            // It may have more to do yet: a new segment's directory entry is synced, and then the segment.
             News::Due(key) => {
-                self.syncing.remove(&key);
                 self.due.insert(key);
             }
             News::Address(address) => {
@@ -179,9 +183,14 @@ impl<E: Env> Source<E> {
             if let Some(replica) = self.replicas.get(&key)
                 && !self.resting.contains_key(&key)
             {
-                self.session.want(key, replica.next_fetch());
+                let next = replica.next_fetch();
+                if next.is_some() {
+                    self.syncing.remove(&key);
+                }
+                self.session.want(key, next);
             }
         }
+        self.syncing.retain(|_, until| *until > now);
     }
 
     /// Waits for news, or until `until`; without that, until somebody has rested. Says whether there can be more.
@@ -218,6 +227,7 @@ impl<E: Env> Source<E> {
             if !self.wait(Some(until)).await {
                 return false;
             }
+            self.refresh();
         }
         true
     }
@@ -343,7 +353,8 @@ impl<E: Env> Source<E> {
         }
         if data.records.as_ref().is_some_and(|records| !records.is_empty()) && replica.next_fetch().is_none()
         {
-            self.syncing.insert(replica.key());
+            let until = self.shared.env.clock().now() + HASTE;
+            self.syncing.insert(replica.key(), until);
         }
         AfterError::Nothing
     }
