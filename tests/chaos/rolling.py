@@ -70,17 +70,21 @@ class Rolling:
         self._reassign("onto the newcomer", plan)
 
     def cancel(self):
-        """A reassignment that would take hours is begun and called off."""
+        """A reassignment is begun, and called off: the newcomer lives, but cannot fetch meanwhile."""
         before = {partition: replicas for partition, (_, replicas, _) in self._view().partitions.items()}
-        plan = {partition: [id for id in (NEWCOMER, *cluster.VOTERS) if id != replicas[0]]
-                for partition, replicas in before.items()}
-        file = self._file("cancelled", plan)
-        self.tools.ask("reassign.ReassignPartitionsCommand", "--reassignment-json-file", file, "--execute",
-                       "--throttle", "1000")
-        self.tools.ask("reassign.ReassignPartitionsCommand", "--reassignment-json-file", file, "--cancel")
+        plan = {partition: [*replicas[:2], NEWCOMER] for partition, replicas in before.items()}
+        self.tools.bootstrap = cluster.bootstrap(cluster.VOTERS)
+        words = ["--reassignment-json-file", self._file("and cancelled", plan)]
+        self.run.net.lose_answers(NEWCOMER, cluster.CLIENT_PORT)
+        self.tools.ask("reassign.ReassignPartitionsCommand", *words, "--execute", "--throttle", str(THROTTLE))
+        under_way = self._view().partitions
+        self.tools.ask("reassign.ReassignPartitionsCommand", *words, "--cancel")
+        self.run.net.heal()
         self.run.wait_whole("a reassignment was cancelled")
-        self.run.say("a reassignment was begun with a throttle of 1,000 bytes a second, and cancelled; "
-                     f"{self.run.slowest()}")
+        after = {partition: replicas for partition, (_, replicas, _) in self._view().partitions.items()}
+        if any(NEWCOMER not in replicas for _, replicas, _ in under_way.values()) or after != before:
+            raise Failed(f"a reassignment from {before} made {under_way}, and its cancellation {after}")
+        self.run.say(f"a reassignment of {len(plan)} partitions was begun and cancelled; {self.run.slowest()}")
 
     def drain(self):
         rest = [id for id in (*cluster.VOTERS, NEWCOMER) if id != LEAVER]
@@ -174,8 +178,8 @@ def scenario(options):
     rolling = Rolling(run)
     rolling.restart_all()
     rolling.join()
-    rolling.move_in()
     rolling.cancel()
+    rolling.move_in()
     rolling.drain()
     rolling.remove()
     rolling.bootstraps()
