@@ -54,7 +54,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, FoundDirectory, LogDirectory};
 use self::housekeeping::Housekeeping;
-use self::lifecycle::Leaving;
+use self::lifecycle::{Leaving, nobody_leads};
 use self::listener::Listener;
 use self::metadata::Metadata;
 use self::publisher::Registered;
@@ -253,9 +253,9 @@ impl<E: Env> Node<E> {
             }
         }
         // The quorum last: until now this node may have been the one that lets others go.
+        // Where nobody takes over for long, nobody is left: the others stop, too.
         let until = self.env.clock().now() + HAND_OVER;
-        // Without another voter nobody takes over, and nobody is waited for.
-        let _ = self.env.clock().timeout_at(until, self.raft.resign()).await;
+        let _ = race(self.raft.resign(), nobody_leads(&self.env, self.raft.leadership(), until)).await;
         for listener in self.controller_listeners {
             listener.shutdown(deadline).await;
         }

@@ -169,7 +169,8 @@ impl Leadership {
         }
     }
 
-    fn set(&self, leader: Leader) {
+    /// Says who leads from now on.
+    pub(super) fn set(&self, leader: Leader) {
         let mut current = self.lock();
         let same = Leader { since: current.since, ..leader.clone() } == *current;
         if !same {
