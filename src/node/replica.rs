@@ -598,6 +598,8 @@ impl<E: Env> Replica<E> {
     fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
         if advance.after.log_start > advance.before.log_start {
             state.log.raise_log_start(advance.after.log_start.offset());
+            // The leader hears of it with the next Fetch, though the follower has nothing else to ask.
+            state.tell_fetcher(self.key);
         }
         if state.isr_seen != state.partition.isr() {
             state.isr_seen = state.partition.isr().to_vec();

@@ -68,7 +68,7 @@ pub struct FollowerFetch {
     /// The latest epoch of the log, [`LeaderEpoch::NONE`] if it is empty. An idle partition names it, too
     /// (KAFKA-15510).
     pub last_fetched_epoch: LeaderEpoch,
-    /// The log start.
+    /// The log start as it is, durable or not, as in Kafka: no promise is made by it.
     pub log_start: LogStart,
 }
 
