@@ -15,6 +15,7 @@ use super::metadata::Published;
 use super::parallel;
 use super::replica::{Opened, Queues, Replica};
 use crate::config::Texts;
+use crate::config::broker_keys::{BrokerKey, broker_key, effective};
 use crate::config::server::ServerConfig;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
@@ -339,8 +340,25 @@ impl<E: Env> Replicas<E> {
             // A node that stops follows nobody.
             let _ = self.queues.routes.send(Route::Endpoints(reachable));
         }
+        if layers_changed {
+            self.take_broker_config(&image);
+        }
         self.tell(&image, &brokers, &before.image, layers_changed, &replicas)?;
         Ok((Published { image, end, brokers, replicas: Arc::new(replicas) }, put_away))
+    }
+
+    /// Takes in dynamic broker configs that concern replicas. A text that is no value, in a log that somebody else
+    /// wrote, counts as not set.
+    fn take_broker_config(&self, image: &Image) {
+        let layers = image.layers(self.broker_id, &self.server);
+        let number = |name| {
+            let value = effective(name, layers).ok().flatten();
+            let value = value.or_else(|| broker_key(name).and_then(BrokerKey::default_value));
+            u64::try_from(value.expect("the configs asked for have defaults").number()).unwrap_or(0)
+        };
+        let fetchers = usize::try_from(number("num.replica.fetchers")).unwrap_or(usize::MAX);
+        // A node that stops follows nobody.
+        let _ = self.queues.routes.send(Route::Fetchers(fetchers));
     }
 
     /// Tells the replicas of changed topics what has changed.

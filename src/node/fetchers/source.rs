@@ -84,12 +84,12 @@ enum Outcome {
 impl<E: Env> Source<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
-        leader: BrokerId,
+        (leader, which): (BrokerId, usize),
         address: Option<HostPort>,
         news: mpsc::UnboundedReceiver<News<E>>,
     ) -> Self {
         let config = ClientConfig {
-            client_id: format!("broker-{}-fetcher", shared.own),
+            client_id: format!("broker-{}-fetcher-{which}", shared.own),
             request_timeout: shared.settings.socket_timeout,
             socket_connection_setup_timeout: shared.settings.socket_timeout,
             // A leader's batch has to be taken, however large. Memory follows what arrives.
