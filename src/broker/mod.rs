@@ -77,6 +77,7 @@ use crate::node::metadata::Metadata;
 use crate::node::publisher::Registered;
 use crate::node::raft::Raft;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
+use crate::node::throttles::Throttles;
 use crate::types::BrokerId;
 use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
@@ -170,6 +171,8 @@ pub struct Shared<E: Env> {
     pub replica_responses: Budget,
     /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
+    /// What replication may take.
+    pub throttles: Throttles,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
     scratches: Mutex<Vec<Scratch>>,
@@ -207,6 +210,8 @@ pub struct BrokerParts<E: Env> {
     pub responses: Budget,
     /// See [`Shared`].
     pub buffers: BufferPool,
+    /// See [`Shared`].
+    pub throttles: Throttles,
 }
 
 impl<E: Env> Broker<E> {
@@ -225,6 +230,7 @@ impl<E: Env> Broker<E> {
             housekeeping,
             responses,
             buffers,
+            throttles,
         } = parts;
         let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: run });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
@@ -241,6 +247,7 @@ impl<E: Env> Broker<E> {
             replica_responses: Budget::new("replica responses", responses.total()),
             responses,
             buffers,
+            throttles,
             sessions: Mutex::new(sessions),
             producer_ids: ProducerIds::default(),
             scratches: Mutex::new(Vec::new()),

@@ -32,6 +32,7 @@ pub mod service;
 mod sockets;
 mod start;
 mod storage;
+pub mod throttles;
 
 pub use lifecycle::LifecycleError;
 pub use raft::MetadataLogError;

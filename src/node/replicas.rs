@@ -14,6 +14,7 @@ use super::fold::fold_producers;
 use super::metadata::Published;
 use super::parallel;
 use super::replica::{Opened, Queues, Replica};
+use super::throttles::Throttles;
 use crate::config::Texts;
 use crate::config::broker_keys::{BrokerKey, broker_key, effective};
 use crate::config::server::ServerConfig;
@@ -47,6 +48,7 @@ pub(super) struct Replicas<E: Env> {
     /// The static configuration.
     server: Arc<Texts>,
     queues: Queues<E>,
+    throttles: Throttles,
     directories: Vec<Arc<LogDirectory>>,
 }
 
@@ -152,6 +154,7 @@ impl<E: Env> Clone for Replicas<E> {
             lag_time_max: self.lag_time_max,
             server: Arc::clone(&self.server),
             queues: self.queues.clone(),
+            throttles: self.throttles.clone(),
             directories: self.directories.clone(),
         }
     }
@@ -162,12 +165,14 @@ impl<E: Env> Replicas<E> {
         env: E,
         config: &ServerConfig,
         queues: Queues<E>,
+        throttles: Throttles,
         directories: Vec<Arc<LogDirectory>>,
     ) -> Self {
         let listener = Arc::from(config.inter_broker_listener.as_str());
         let server = Arc::new(config.texts.clone());
         let lag_time_max = config.replication.lag_time_max;
-        Self { env, broker_id: config.node_id, listener, lag_time_max, server, queues, directories }
+        let broker_id = config.node_id;
+        Self { env, broker_id, listener, lag_time_max, server, queues, throttles, directories }
     }
 
     /// Opens the replicas that lie in the directories, at start. `found` says, per directory, how it was left.
@@ -356,6 +361,8 @@ impl<E: Env> Replicas<E> {
             let value = value.or_else(|| broker_key(name).and_then(BrokerKey::default_value));
             u64::try_from(value.expect("the configs asked for have defaults").number()).unwrap_or(0)
         };
+        self.throttles.leader.set(number("leader.replication.throttled.rate"));
+        self.throttles.follower.set(number("follower.replication.throttled.rate"));
         let fetchers = usize::try_from(number("num.replica.fetchers")).unwrap_or(usize::MAX);
         // A node that stops follows nobody.
         let _ = self.queues.routes.send(Route::Fetchers(fetchers));

@@ -14,6 +14,7 @@ use super::isr::{IsrChanges, Proposal};
 use super::metadata::Metadata;
 use super::publisher::Registered;
 use super::replica::Queues;
+use super::throttles::Throttles;
 use crate::config::server::ServerConfig;
 use crate::env::{Env, Task};
 
@@ -49,8 +50,10 @@ impl<E: Env> Replication<E> {
         channel: impl Fn(&str) -> ControllerChannel<E>,
         registered: &Registered,
         metadata: &Metadata<E>,
+        throttles: &Throttles,
     ) -> Self {
-        let fetchers = Fetchers::new(env.clone(), config, registered.clone(), inboxes.routes);
+        let throttle = throttles.follower.clone();
+        let fetchers = Fetchers::new(env.clone(), config, registered.clone(), throttle, inboxes.routes);
         let isr_changes = IsrChanges {
             env: env.clone(),
             own: config.node_id,

@@ -31,6 +31,7 @@ use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
 use super::replication::{self, Replication};
 use super::sockets::{BUDGET_BYTES, Serving, Sockets, broker_endpoints, controller_endpoints};
 use super::storage::bootstrap_records;
+use super::throttles::Throttles;
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
@@ -114,6 +115,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let registered = Registered::default();
     let (housekeeping, chores) = Housekeeping::new();
     let buffers = BufferPool::new(BUFFERS_KEPT_BYTES);
+    let throttles = Throttles::new(&config.replication);
     let broker = Broker::new(BrokerParts {
         env: env.clone(),
         config: Arc::clone(&config),
@@ -132,6 +134,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
         buffers: buffers.clone(),
+        throttles: throttles.clone(),
     });
     let mut housekeeper = Housekeeper {
         env: env.clone(),
@@ -188,8 +191,15 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
     };
     let (queues, inboxes) = replication::queues(housekeeping.clone());
-    node.replication =
-        Some(Replication::start(&env, &config, (&queues, inboxes), channel, &registered, &metadata));
+    node.replication = Some(Replication::start(
+        &env,
+        &config,
+        (&queues, inboxes),
+        channel,
+        &registered,
+        &metadata,
+        &throttles,
+    ));
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
@@ -197,7 +207,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (is_ready, ready) = oneshot::channel();
     publisher.broker = Some(BrokerSide {
         id: config.node_id,
-        replicas: Replicas::new(env.clone(), &config, queues, directories.data.clone()),
+        replicas: Replicas::new(env.clone(), &config, queues, throttles, directories.data.clone()),
         housekeeping,
         found: directories.found_replicas(),
         registered: registered.clone(),

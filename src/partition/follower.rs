@@ -167,6 +167,15 @@ impl Partition {
         })
     }
 
+    /// Whether this follower is in sync, as far as it knows: in the ISR, or at the leader's high watermark.
+    pub fn follows_in_sync(&self) -> bool {
+        let Role::Follower(following) = &self.role else { return false };
+        let leaders = following.leader_high_watermark;
+        let caught_up =
+            leaders > HighWatermark::default() && leaders.offset() <= self.positions.log_end.offset();
+        caught_up || self.isr().contains(&self.config.broker_id)
+    }
+
     /// Decides about the answer to `request`. Only the decision to truncate changes anything at once.
     ///
     /// # Errors

@@ -430,6 +430,11 @@ impl Partition {
         self.role = Role::Failed;
     }
 
+    /// The broker that this replica is on.
+    pub fn broker_id(&self) -> BrokerId {
+        self.config.broker_id
+    }
+
     /// The ISR in force, empty before the first registration.
     pub fn isr(&self) -> &[BrokerId] {
         self.registration.as_ref().map_or(&[], |registration| &registration.isr)

@@ -17,6 +17,7 @@ use self::source::{News, Source};
 use super::budget::Budget;
 use super::publisher::Registered;
 use super::replica::Replica;
+use super::throttles::Throttle;
 use crate::config::listeners::HostPort;
 use crate::config::server::{ReplicationSettings, ServerConfig};
 use crate::controller::image::Image;
@@ -86,6 +87,8 @@ pub(super) struct Shared<E: Env> {
     pub(super) settings: ReplicationSettings,
     pub(super) registered: Registered,
     pub(super) budget: Budget,
+    /// For what is fetched for throttled replicas.
+    pub(super) throttle: Throttle,
 }
 
 /// The task that minds those who fetch. They end with it.
@@ -120,13 +123,14 @@ impl<E: Env> Fetchers<E> {
         env: E,
         config: &ServerConfig,
         registered: Registered,
+        throttle: Throttle,
         inbox: mpsc::UnboundedReceiver<Route<E>>,
     ) -> Self {
         let (own, settings) = (config.node_id, config.replication);
         let one_answer = usize::try_from(settings.fetch_response_max_bytes).unwrap_or(0);
         let budget = Budget::new("replication", BUDGET_BYTES.max(one_answer));
         Self {
-            shared: Arc::new(Shared { env, own, settings, registered, budget }),
+            shared: Arc::new(Shared { env, own, settings, registered, budget, throttle }),
             inbox,
             endpoints: Endpoints::new(),
             per_leader: settings.fetchers.max(1),

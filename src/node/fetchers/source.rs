@@ -10,6 +10,9 @@
 //! | of the connection, or of the whole answer | a pause, then a new session |
 //! | of one partition | it is left out for as long |
 //!
+//! A replica out of sync that is throttled is left out, too, while the rate is exceeded
+//! ([`throttles`](crate::node::throttles)).
+//!
 //! [`Partition::next_fetch`]: crate::partition::Partition::next_fetch
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +73,7 @@ pub(super) struct Source<E: Env> {
     due: BTreeSet<PartitionKey>,
     /// Those that the last answers brought something, which they sync.
     syncing: BTreeSet<PartitionKey>,
-    /// Those that are left out after a failure, and until when.
+    /// Those that are left out after a failure, or because of the throttle, and until when.
     resting: BTreeMap<PartitionKey, Mono>,
 }
 
@@ -179,7 +182,13 @@ impl<E: Env> Source<E> {
             if let Some(replica) = self.replicas.get(&key)
                 && !self.resting.contains_key(&key)
             {
-                self.session.want(key, replica.next_fetch());
+                let exceeded = self.shared.throttle.exceeded(now);
+                let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
+                self.session.want(key, kept_back.is_none().then(|| replica.next_fetch()).flatten());
+                if let Some(until) = kept_back {
+                    // Looked at again before that: more may be allowed by then.
+                    self.resting.insert(key, until.min(now + self.shared.settings.fetch_backoff));
+                }
             }
         }
     }
@@ -341,8 +350,11 @@ impl<E: Env> Source<E> {
             tracing::error!(partition = %replica.name(), leader = %self.leader, %error, "an answer is refused");
             return AfterError::Retry;
         }
-        if data.records.as_ref().is_some_and(|records| !records.is_empty()) && replica.next_fetch().is_none()
-        {
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+        if bytes > 0 && replica.has_throttled_follower(self.shared.own) {
+            self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
+        }
+        if bytes > 0 && replica.next_fetch().is_none() {
             self.syncing.insert(replica.key());
         }
         AfterError::Nothing
