@@ -181,7 +181,7 @@ pub static TOPIC_KEYS: &[TopicKey] = table! {
         "The most that is taken off segment.ms at random, so that segments do not all roll at once.";
     "segment.ms" Long Some("604800000"), AtLeast(1), ["log.roll.ms", "log.roll.hours" Hours], in_force,
         "The age at which a new segment begins even if the old one is not full.";
-    "unclean.leader.election.enable" Boolean Some("false"), Any, ["unclean.leader.election.enable"], stored,
+    "unclean.leader.election.enable" Boolean Some("false"), Any, ["unclean.leader.election.enable"], in_force,
         "Whether a replica that may lack acknowledged records can lead as a last resort.";
 };
 
