@@ -21,7 +21,7 @@ mod snapshots;
 mod task;
 
 pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
-pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
+pub(crate) use calls::{KRAFT_VERSION, KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
 pub(crate) use log::{RaftLog, RaftLogHints};
 pub(crate) use task::{RaftParts, RaftTask};
