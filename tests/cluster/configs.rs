@@ -28,23 +28,22 @@ async fn min_insync_replicas_acts_at_once() {
     cluster.wait_for("t", |partition| partition.isr.len() == NODES - 1).await;
     cluster.set(topic("t"), "min.insync.replicas", "3").await;
     let leader = cluster.leader("t").await;
-    // The answer comes when the controller has decided; the leader hears of it by the log.
-    let mut code = 0;
-    for _ in 0..100 {
-        code = append(&cluster, leader, "t").await;
-        if code != 0 {
-            break;
-        }
-    }
-    assert_eq!(code, ErrorCode::NotEnoughReplicas.code());
+    append_until(&cluster, leader, ErrorCode::NotEnoughReplicas).await;
     cluster.set(topic("t"), "min.insync.replicas", "2").await;
-    for _ in 0..100 {
-        code = append(&cluster, leader, "t").await;
-        if code == 0 {
-            break;
+    append_until(&cluster, leader, ErrorCode::None).await;
+}
+
+/// The controller has decided; the leader hears of it by the log.
+async fn append_until(cluster: &Cluster, leader: usize, expected: ErrorCode) {
+    let mut code = None;
+    for _ in 0..200 {
+        code = Some(append(cluster, leader, "t").await);
+        if code == Some(expected.code()) {
+            return;
         }
+        pause().await;
     }
-    assert_eq!(code, 0);
+    panic!("{code:?} instead of {expected}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
