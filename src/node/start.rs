@@ -45,6 +45,7 @@ use crate::env::{Clock, Disk, DiskError, Env, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
+use crate::wire::VersionRange;
 use crate::wire::control::Endpoint;
 use crate::wire::messages::broker_registration::{
     BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
