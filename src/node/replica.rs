@@ -37,8 +37,8 @@ use crate::log::{
     Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
 };
 use crate::partition::{
-    Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
-    ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
+    Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadFrom,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
 use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
@@ -442,6 +442,21 @@ impl<E: Env> Replica<E> {
     ) -> Result<(OffsetBounds, LogView<E::Disk>), ReadRefusal> {
         let state = self.lock();
         let bounds = state.partition.offset_bounds(current_leader_epoch, isolation)?;
+        Ok((bounds, state.log.view()))
+    }
+
+    /// The same to the end of the log: see [`Partition::log_bounds`](crate::partition::Partition::log_bounds).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadRefusal`].
+    pub fn log_bounds(
+        &self,
+        current_leader_epoch: LeaderEpoch,
+        from: ReadFrom,
+    ) -> Result<(OffsetBounds, LogView<E::Disk>), ReadRefusal> {
+        let state = self.lock();
+        let bounds = state.partition.log_bounds(current_leader_epoch, from)?;
         Ok((bounds, state.log.view()))
     }
 

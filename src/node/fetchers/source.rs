@@ -41,6 +41,10 @@ use crate::wire::messages::list_offsets::{
 /// How long a Fetch waits for replicas that sync: as long as a disk usually takes.
 const SYNC_PATIENCE: Duration = Duration::from_millis(10);
 
+/// How long the leader is asked not to wait because of a replica that syncs. One that takes longer, or never ends
+/// because its disk is gone, is not worth a Fetch every few milliseconds.
+const HASTE: Duration = Duration::from_secs(1);
+
 /// ListOffsets: where the log starts, and where it ends.
 const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
@@ -71,8 +75,8 @@ pub(super) struct Source<E: Env> {
     replicas: BTreeMap<PartitionKey, Arc<Replica<E>>>,
     /// Those to be asked what they want.
     due: BTreeSet<PartitionKey>,
-    /// Those that the last answers brought something, which they sync.
-    syncing: BTreeSet<PartitionKey>,
+    /// Those that the last answers brought something, which they sync, and until when they are waited for.
+    syncing: BTreeMap<PartitionKey, Mono>,
     /// Those that are left out after a failure, or because of the throttle, and until when.
     resting: BTreeMap<PartitionKey, Mono>,
 }
@@ -111,7 +115,7 @@ impl<E: Env> Source<E> {
             session,
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
-            syncing: BTreeSet::new(),
+            syncing: BTreeMap::new(),
             resting: BTreeMap::new(),
         }
     }
@@ -157,8 +161,8 @@ impl<E: Env> Source<E> {
                 self.due.remove(&key);
                 self.session.want(key, None);
             }
+            // It may have more to do yet: a new segment's directory entry is synced, and then the segment.
             News::Due(key) => {
-                self.syncing.remove(&key);
                 self.due.insert(key);
             }
             News::Address(address) => {
@@ -184,13 +188,17 @@ impl<E: Env> Source<E> {
             {
                 let exceeded = self.shared.throttle.exceeded(now);
                 let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
-                self.session.want(key, kept_back.is_none().then(|| replica.next_fetch()).flatten());
+                let next = kept_back.is_none().then(|| replica.next_fetch()).flatten();
+                if next.is_some() || kept_back.is_some() {
+                    self.syncing.remove(&key);
+                }
+                self.session.want(key, next);
                 if let Some(until) = kept_back {
-                    // Looked at again before that: more may be allowed by then.
-                    self.resting.insert(key, until.min(now + self.shared.settings.fetch_backoff));
+                    self.resting.insert(key, until);
                 }
             }
         }
+        self.syncing.retain(|_, until| *until > now);
     }
 
     /// Waits for news, or until `until`; without that, until somebody has rested. Says whether there can be more.
@@ -227,6 +235,7 @@ impl<E: Env> Source<E> {
             if !self.wait(Some(until)).await {
                 return false;
             }
+            self.refresh();
         }
         true
     }
@@ -355,7 +364,8 @@ impl<E: Env> Source<E> {
             self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
         }
         if bytes > 0 && replica.next_fetch().is_none() {
-            self.syncing.insert(replica.key());
+            let until = self.shared.env.clock().now() + HASTE;
+            self.syncing.insert(replica.key(), until);
         }
         AfterError::Nothing
     }

@@ -7,9 +7,7 @@ use super::{Replica, State};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::log::{Incoming, StampedBatch};
-use crate::partition::{
-    AfterError, BadAnswer, EpochEnd, FetchAnswer, FollowerFetch, ReadRefusal, Replication,
-};
+use crate::partition::{AfterError, BadAnswer, EpochEnd, FetchAnswer, FollowerFetch, Replication};
 use crate::types::{BrokerId, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset};
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN, split};
 use crate::wire::messages::fetch::PartitionData;
@@ -153,18 +151,6 @@ impl<E: Env> Replica<E> {
             drop(self.prepare(state, None));
         }
         Released::default()
-    }
-
-    /// Where the log of this leader starts and ends, for a follower that has lost track.
-    ///
-    /// # Errors
-    ///
-    /// [`ReadRefusal`] for who leads in which epoch.
-    pub fn ends(&self, current_leader_epoch: LeaderEpoch) -> Result<(LogStart, LogEnd), ReadRefusal> {
-        let state = self.lock();
-        state.partition.offset_bounds(current_leader_epoch, crate::partition::Isolation::ReadUncommitted)?;
-        let positions = state.partition.positions();
-        Ok((positions.log_start, positions.log_end))
     }
 }
 
