@@ -3,6 +3,12 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "cluster/configs.rs"]
+mod configs;
+#[path = "cluster/controllers.rs"]
+mod controllers;
+#[path = "cluster/following.rs"]
+mod following;
 #[path = "cluster/moves.rs"]
 mod moves;
 #[path = "support/node.rs"]

@@ -226,6 +226,7 @@ async fn a_partition_that_never_had_a_record_is_created_anew() {
 /// As when the node crashes between putting away a directory and taking it out of the checkpoints, and gets a
 /// replica of that name meanwhile.
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it puts a directory away behind the broker's back")]
 async fn what_was_put_away_is_not_missed() {
     let dir = tempfile::tempdir().unwrap();
     let node = TestNode::start(dir.path()).await;

@@ -43,6 +43,7 @@ mod k62_broker_registration;
 mod k63_broker_heartbeat;
 mod k64_unregister_broker;
 mod k67_allocate_producer_ids;
+mod k70_controller_registration;
 mod k73_assign_replicas_to_dirs;
 mod k75_describe_topic_partitions;
 mod k80_add_raft_voter;
@@ -115,7 +116,9 @@ pub fn serves_nodes(key: ApiKey) -> bool {
             | ApiKey::FetchSnapshot
             | ApiKey::BrokerRegistration
             | ApiKey::BrokerHeartbeat
+            | ApiKey::DescribeCluster
             | ApiKey::AllocateProducerIds
+            | ApiKey::ControllerRegistration
             | ApiKey::AssignReplicasToDirs
             | ApiKey::UpdateRaftVoter
     ) || forwarding::is_controllers(key)
@@ -351,7 +354,9 @@ impl<E: Env> Broker<E> {
             ApiKey::FetchSnapshot => self.answer(request, k59_fetch_snapshot::handle).await,
             ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
             ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
+            ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle_controllers).await,
             ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
+            ApiKey::ControllerRegistration => self.answer(request, k70_controller_registration::handle).await,
             ApiKey::AssignReplicasToDirs => self.answer(request, k73_assign_replicas_to_dirs::handle).await,
             ApiKey::UpdateRaftVoter => self.answer(request, k82_update_raft_voter::handle).await,
             key => unreachable!("{key} is served and has no handler"),

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod connection;
 pub mod context;
 pub(crate) mod controller_channel;
+mod controller_registration;
 pub mod directories;
 mod fetchers;
 pub mod flusher;
@@ -84,6 +85,8 @@ pub struct Node<E: Env> {
     directories: Vec<Arc<LogDirectory>>,
     /// Syncs and preparations.
     workers: Vec<E::Task>,
+    /// Of a controller.
+    registers_controller: Option<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
     /// Of a broker.
@@ -265,7 +268,7 @@ impl<E: Env> Node<E> {
             self.housekeeping.finish().await;
             housekeeper.join().await;
         }
-        drop(self.workers);
+        drop((self.workers, self.registers_controller));
         drop(self.supervisor);
         let failure = failure.or_else(|| self.failures.try_recv().ok());
         let mut outcome = failure.map_or(Ok(()), Err);

@@ -6,7 +6,7 @@ use ottla::wire::messages::alter_partition_reassignments::{
     AlterPartitionReassignmentsRequest, ReassignablePartition, ReassignableTopic,
 };
 
-use crate::cluster::{Cluster, NODES, PATIENCE, pause};
+use crate::cluster::{Cluster, NODES, wait_until};
 use crate::node::call;
 
 /// Has the partition of a topic live on these brokers.
@@ -18,16 +18,6 @@ pub(crate) async fn reassign(cluster: &Cluster, topic: &str, replicas: &[i32]) {
     let response = call(&connection, &request).await;
     assert_eq!(response.error_code, 0, "{response:?}");
     assert_eq!(response.responses[0].partitions[0].error_code, 0, "{response:?}");
-}
-
-async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / 50 {
-        if is_so() {
-            return;
-        }
-        pause().await;
-    }
-    panic!("it does not come to that: {what}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

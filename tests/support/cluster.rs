@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use ottla::client::admin::{Admin, NewTopic};
+use ottla::client::admin::{Admin, AlterConfig, ConfigResource, NewTopic};
 use ottla::client::config::{ClientConfig, ProducerConfig};
+use ottla::client::connection::Connection;
 use ottla::client::metadata::Partition;
 use ottla::client::producer::{Producer, ProducerRecord};
 use ottla::config::Texts;
@@ -62,7 +63,9 @@ impl Cluster {
     fn config(&self, index: usize, dir: &Path) -> ServerConfig {
         let listeners = format!("PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{}", self.ports[index]);
         let id = (index + 1).to_string();
+        let rack = format!("rack-{id}");
         let settings = [
+            ("broker.rack", rack.as_str()),
             ("process.roles", "broker,controller"),
             ("node.id", &id),
             ("controller.quorum.voters", &self.voters),
@@ -110,10 +113,26 @@ impl Cluster {
     }
 
     pub(crate) async fn create(&self, topic: &str, configs: &[(&str, &str)]) {
-        let mut topic = NewTopic::new(topic, 1, NODES as i16);
+        self.create_spread(topic, 1, NODES, configs).await;
+    }
+
+    pub(crate) async fn create_spread(
+        &self,
+        topic: &str,
+        partitions: i32,
+        replicas: usize,
+        configs: &[(&str, &str)],
+    ) {
+        let mut topic = NewTopic::new(topic, partitions, replicas as i16);
         topic.configs = configs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         let created = self.admin().create_topics(&[topic], false).await.unwrap();
         assert!(created.iter().all(|(_, outcome)| outcome.is_ok()), "{created:?}");
+    }
+
+    /// Sets a config: of a topic, or of all brokers.
+    pub(crate) async fn set(&self, of: ConfigResource, name: &str, value: &str) {
+        let change = (name.to_owned(), AlterConfig::Set(value.to_owned()));
+        self.admin().incremental_alter_configs(&of, &[change]).await.unwrap();
     }
 
     /// Sends numbered records, and returns when all of them are acknowledged.
@@ -158,11 +177,50 @@ impl Cluster {
         panic!("it does not come to that: {last:?}, {:?}", self.replicas(topic));
     }
 
+    /// A connection to a node that runs.
+    pub(crate) async fn connect(&self, index: usize) -> Connection<TokioEnv> {
+        self.nodes[index].as_ref().unwrap().connect().await
+    }
+
+    /// A connection to a node's controller.
+    pub(crate) async fn connect_controller(&self, index: usize) -> Connection<TokioEnv> {
+        let env = TokioEnv::new().unwrap();
+        Connection::open(&env, "127.0.0.1", self.ports[index], &self.client()).await.unwrap()
+    }
+
+    /// The ports of the controllers.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.ports.iter().copied()
+    }
+
     /// The names in a node's directory that begin with `prefix`.
     pub(crate) fn names(&self, index: usize, prefix: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.dirs[index].path()).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.starts_with(prefix)).collect()
+        names_in(self.dirs[index].path(), prefix)
+    }
+
+    /// The offsets at which the segments of a node's metadata log begin.
+    pub(crate) fn metadata_segments(dir: &Path) -> Vec<i64> {
+        let names = names_in(&dir.join("__cluster_metadata-0"), "");
+        let offsets = names.iter().filter_map(|name| name.strip_suffix(".log")?.parse().ok());
+        offsets.collect()
+    }
+
+    /// The directory of a node.
+    pub(crate) fn dir(&self, index: usize) -> &Path {
+        self.dirs[index].path()
+    }
+
+    /// Starts one that is a broker and nothing else.
+    pub(crate) async fn open_broker(&self, id: i32, dir: &Path) -> TestNode {
+        let mut texts = self.config(0, dir).texts;
+        for (key, value) in [
+            ("process.roles", "broker"),
+            ("node.id", &id.to_string()),
+            ("listeners", "PLAINTEXT://127.0.0.1:0"),
+        ] {
+            texts.insert(key.to_owned(), value.to_owned());
+        }
+        TestNode::try_start(ServerConfig::parse(texts).unwrap().0).await.unwrap()
     }
 
     /// The partition's replicas on the nodes that run.
@@ -198,4 +256,20 @@ impl Cluster {
 
 pub(crate) async fn pause() {
     TokioEnv::new().unwrap().clock().sleep(Duration::from_millis(50)).await;
+}
+
+fn names_in(dir: &Path, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
+
+pub(crate) async fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        if is_so() {
+            return;
+        }
+        pause().await;
+    }
+    panic!("it does not come to that: {what}");
 }

@@ -194,7 +194,8 @@ impl<E: Env> Source<E> {
                 }
                 self.session.want(key, next);
                 if let Some(until) = kept_back {
-                    self.resting.insert(key, until);
+                    // Looked at again before that: more may be allowed by then.
+                    self.resting.insert(key, until.min(now + self.shared.settings.fetch_backoff));
                 }
             }
         }

@@ -25,7 +25,7 @@ mod strangers;
 mod task;
 
 pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
-pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
+pub(crate) use calls::{KRAFT_VERSION, KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
 pub(crate) use inspection::{Inspected, RaftLogHints, inspect};
 pub(crate) use log::RaftLog;

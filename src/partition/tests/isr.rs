@@ -439,14 +439,14 @@ fn r5_an_answer_of_other_epochs_changes_nothing() {
 fn a_refused_request_is_taken_back_while_a_copy_of_it_may_be_under_way() {
     let mut partition = leader(Counting::WhenAppended, 1, &[ME, THIRD]);
     let first = fetches(&mut partition, OTHER, 10).alter.unwrap();
-    fetches(&mut partition, THIRD, 10);
+    let _ = fetches(&mut partition, THIRD, 10);
     append(&mut partition, &batch(5), Acks::All).unwrap();
     // No answer comes; the controller finds the replica fenced when it is asked again.
     let second = partition.resend_alter().unwrap();
     let refused = Err(ErrorCode::IneligibleReplica);
     let outcome = partition.alter_partition_answered(&second, &refused, seconds(0));
     assert_eq!(outcome, AlterOutcome::Resend);
-    fetches(&mut partition, THIRD, 15);
+    let _ = fetches(&mut partition, THIRD, 15);
     assert_eq!(high_watermark(&partition), 10, "the first copy may yet be granted");
     let third = partition.resend_alter().unwrap();
     assert_eq!(members(&third), [(1, -1), (3, -1)], "the ISR as it is");
