@@ -61,6 +61,10 @@ impl Cluster {
     }
 
     fn config(&self, index: usize, dir: &Path) -> ServerConfig {
+        ServerConfig::parse(self.texts(index, dir)).unwrap().0
+    }
+
+    fn texts(&self, index: usize, dir: &Path) -> Texts {
         let listeners = format!("PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{}", self.ports[index]);
         let id = (index + 1).to_string();
         let rack = format!("rack-{id}");
@@ -80,7 +84,7 @@ impl Cluster {
         let mut texts: Texts =
             settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         texts.extend(self.extra.iter().cloned());
-        ServerConfig::parse(texts).unwrap().0
+        texts
     }
 
     pub(crate) fn crash(&mut self, index: usize) {
@@ -212,7 +216,7 @@ impl Cluster {
 
     /// Starts one that is a broker and nothing else.
     pub(crate) async fn open_broker(&self, id: i32, dir: &Path) -> TestNode {
-        let mut texts = self.config(0, dir).texts;
+        let mut texts = self.texts(0, dir);
         for (key, value) in [
             ("process.roles", "broker"),
             ("node.id", &id.to_string()),
