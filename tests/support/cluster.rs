@@ -165,7 +165,13 @@ impl Cluster {
     pub(crate) async fn leader(&self, topic: &str) -> usize {
         let is_led = |partition: &Partition| partition.leader.is_some();
         let BrokerId(id) = self.wait_for(topic, is_led).await.leader.unwrap();
-        usize::try_from(id).unwrap() - 1
+        let place = usize::try_from(id).unwrap() - 1;
+        if let Some(node) = &self.nodes[place] {
+            let name = format!("{topic}-0");
+            let knows = || node.replicas().iter().any(|replica| replica.name == name);
+            wait_until("the leader knows that it leads", knows).await;
+        }
+        place
     }
 
     pub(crate) async fn wait_for(&self, topic: &str, is_so: impl Fn(&Partition) -> bool) -> Partition {
