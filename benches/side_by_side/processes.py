@@ -32,6 +32,7 @@ class Process:
             if time.monotonic() > deadline:
                 raise SystemExit(f"a broker gave no metadata within {seconds} s: see {self.log}")
             time.sleep(0.001)
+        self.ready = time.monotonic()
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -13,7 +13,7 @@ use crate::client::connection::{CallError, Connection};
 use crate::client::futures::{Either, race};
 use crate::env::{Clock, Env};
 use crate::quorum::Address;
-use crate::types::Mono;
+use crate::types::{LeaderEpoch, Mono};
 use crate::wire::Request;
 
 /// The pause after a failure, unless somebody else leads by then.
@@ -50,6 +50,11 @@ impl<E: Env> ControllerChannel<E> {
         let client_id = format!("{purpose}-{node}");
         let config = Arc::new(ClientConfig { client_id, ..ClientConfig::default() });
         Self { env, leadership, config, open: Arc::default() }
+    }
+
+    /// The epoch of whoever is the active controller, as far as is known.
+    pub(super) fn leader_epoch(&self) -> LeaderEpoch {
+        self.leadership.current().epoch
     }
 
     /// Asks whoever is the active controller, until `accept` takes an answer (`None` from it: not the controller,

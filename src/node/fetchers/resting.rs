@@ -1,4 +1,4 @@
-//! Partitions that are left out of Fetches for a while, after the leader has refused one.
+//! Partitions that are left out of Fetches for a while: because of the throttle, or after the leader has refused one.
 //!
 //! Most often the leader has not heard yet of the leader epoch that this replica knows (UNKNOWN_LEADER_EPOCH), or that
 //! it leads. It will within milliseconds, and while one member of the ISR does not fetch, nobody's acks=all is
@@ -28,6 +28,11 @@ impl Resting {
         let pause = FIRST.saturating_mul(1u32.checked_shl(*refusals).unwrap_or(u32::MAX)).min(longest);
         *refusals = refusals.saturating_add(1);
         self.until.insert(key, now + pause);
+    }
+
+    /// Leaves a partition out that was not refused: the throttle keeps it back.
+    pub(super) fn keep_back(&mut self, key: PartitionKey, until: Mono) {
+        self.until.insert(key, until);
     }
 
     /// The leader has answered for a partition, or it is another leader's: it begins anew.

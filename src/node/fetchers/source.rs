@@ -10,6 +10,9 @@
 //! | of the connection, or of the whole answer | a pause, then a new session |
 //! | of one partition | it is left out, the longer the more often that happens |
 //!
+//! A replica out of sync that is throttled is left out, too, while the rate is exceeded
+//! ([`throttles`](crate::node::throttles)).
+//!
 //! [`Partition::next_fetch`]: crate::partition::Partition::next_fetch
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,7 +78,7 @@ pub(super) struct Source<E: Env> {
     due: BTreeSet<PartitionKey>,
     /// Those that the last answers brought something, which they sync, and until when they are waited for.
     syncing: BTreeMap<PartitionKey, Mono>,
-    /// Those that are left out after a failure.
+    /// Those that are left out after a failure, or because of the throttle.
     resting: Resting,
 }
 
@@ -89,12 +92,12 @@ enum Outcome {
 impl<E: Env> Source<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
-        leader: BrokerId,
+        (leader, which): (BrokerId, usize),
         address: Option<HostPort>,
         news: mpsc::UnboundedReceiver<News<E>>,
     ) -> Self {
         let config = ClientConfig {
-            client_id: format!("broker-{}-fetcher", shared.own),
+            client_id: format!("broker-{}-fetcher-{which}", shared.own),
             request_timeout: shared.settings.socket_timeout,
             socket_connection_setup_timeout: shared.settings.socket_timeout,
             // A leader's batch has to be taken, however large. Memory follows what arrives.
@@ -178,11 +181,17 @@ impl<E: Env> Source<E> {
             if let Some(replica) = self.replicas.get(&key)
                 && !self.resting.contains(key)
             {
-                let next = replica.next_fetch();
-                if next.is_some() {
+                let exceeded = self.shared.throttle.exceeded(now);
+                let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
+                let next = kept_back.is_none().then(|| replica.next_fetch()).flatten();
+                if next.is_some() || kept_back.is_some() {
                     self.syncing.remove(&key);
                 }
                 self.session.want(key, next);
+                if let Some(until) = kept_back {
+                    // Looked at again before that: more may be allowed by then.
+                    self.resting.keep_back(key, until.min(now + self.shared.settings.fetch_backoff));
+                }
             }
         }
         self.syncing.retain(|_, until| *until > now);
@@ -356,8 +365,11 @@ impl<E: Env> Source<E> {
             return AfterError::Retry;
         }
         self.resting.forget(replica.key());
-        if data.records.as_ref().is_some_and(|records| !records.is_empty()) && replica.next_fetch().is_none()
-        {
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+        if bytes > 0 && replica.has_throttled_follower(self.shared.own) {
+            self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
+        }
+        if bytes > 0 && replica.next_fetch().is_none() {
             let until = self.shared.env.clock().now() + HASTE;
             self.syncing.insert(replica.key(), until);
         }
