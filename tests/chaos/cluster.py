@@ -25,6 +25,7 @@ class Node:
         self.id, self.net, self.ottla = id, net, ottla
         self.directory = pathlib.Path(work) / f"node{id}"
         self.directory.mkdir(parents=True)
+        self.data = self.directory / "data"
         self.log_path = self.directory / "log"
         self.properties = self.directory / "server.properties"
         self.properties.write_text(self._properties())
@@ -43,7 +44,7 @@ class Node:
         voters = ",".join(f"{id}@{network.address(id)}:{CONTROLLER_PORT}" for id in VOTERS)
         return (f"process.roles={roles}\nnode.id={self.id}\ncontroller.quorum.voters={voters}\n"
                 f"listeners={listeners}\ncontroller.listener.names=CONTROLLER\n"
-                f"log.dirs={self.directory}/data\n"
+                f"log.dirs={self.data}\n"
                 # So that leadership comes back between two faults; by default that is looked into every 300 s.
                 "leader.imbalance.check.interval.seconds=1\n")
 
