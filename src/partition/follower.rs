@@ -125,7 +125,7 @@ pub enum Replication {
 pub enum AfterError {
     /// It was not about the present Fetch.
     Nothing,
-    /// The same Fetch again, after `replica.fetch.backoff.ms`.
+    /// The same Fetch again, after a pause.
     Retry,
     /// No Fetch before a later leader epoch: [`Partition::next_fetch`] says so.
     AwaitMetadata,
