@@ -58,10 +58,6 @@ impl Following {
         *self = Self { within_batch: self.within_batch, ..Self::new(self.leader) };
     }
 
-    pub(super) fn leader(&self) -> BrokerId {
-        self.leader
-    }
-
     pub(super) fn leader_high_watermark(&self) -> HighWatermark {
         self.leader_high_watermark
     }
