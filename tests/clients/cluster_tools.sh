@@ -249,7 +249,7 @@ cancel() {
   reassign --verify --reassignment-json-file "$work/stuck.json" --preserve-throttles |
     grep 'Reassignment of partition placed-0 is still in progress'
   reassign --cancel --reassignment-json-file "$work/stuck.json" |
-    grep 'Successfully cancelled partition reassignments for: placed-0'
+    grep 'Successfully cancelled partition reassignments\? for: placed-0'
   is "under way" "$(reassign --list)" "No partition reassignments found."
   describes 'Partition: 0\tLeader: 1\tReplicas: 1,2\tIsr: 1,2' --topic placed
 }
@@ -271,7 +271,7 @@ preferred() {
 
 # Broker 3 was behind, and broker 2 is lost. (The quorum needs two of three, which they are now.)
 unclean() {
-  wait_until "it is unavailable" describes 'Topic: lossy.*Leader: none.*Isr: 2\t' --unavailable-partitions
+  wait_until "it is unavailable" describes 'Topic: lossy.*Leader: none.*Elr: 2\t' --unavailable-partitions
   elect --election-type unclean --topic lossy --partition 0 | grep 'Successfully completed leader election (UNCLEAN)'
   describes 'Leader: 3\tReplicas: 2,3\tIsr: 3\t' --topic lossy
 }
