@@ -21,7 +21,8 @@
 //! here it is looked for among what is committed, which under load would else seldom be found.
 //!
 //! A follower (`replica_id` is 0 or more) that has lost track asks for the ends of the whole log: its latest is the
-//! log end, whatever is committed.
+//! log end, whatever is committed. Whoever compares replicas (`replica_id` is -2, Kafka's debugging replica) sees the
+//! whole log, too, and of any replica, whoever leads.
 
 use std::collections::BTreeMap;
 
@@ -34,10 +35,13 @@ use crate::error_code::ErrorCode;
 use crate::log::{LogView, ReadError};
 use crate::node::context::{Operation, RequestContext, Resource};
 use crate::node::metadata::Published;
-use crate::partition::{Isolation, OffsetBounds};
+use crate::partition::{Isolation, OffsetBounds, ReadFrom};
 use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::compression::Scratch;
 use crate::wire::messages::list_offsets::*;
+
+/// The replica id of whoever compares replicas.
+const DEBUGGING_REPLICA: i32 = -2;
 
 pub(super) async fn handle<E: Env>(
     broker: Broker<E>,
@@ -50,7 +54,7 @@ pub(super) async fn handle<E: Env>(
         own: broker.id(),
         version: context.api_version,
         isolation: Isolation::from_code(request.isolation_level),
-        is_follower: request.replica_id >= 0,
+        reader: Reader::of(request.replica_id),
         scratch: Scratch::default(),
     };
     let mut topics = Vec::new();
@@ -105,6 +109,25 @@ fn by_topic(request: &ListOffsetsRequest) -> BTreeMap<&str, BTreeMap<i32, Asked<
     topics
 }
 
+/// Who looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Consumer,
+    Follower,
+    /// Whoever compares replicas.
+    Debugger,
+}
+
+impl Reader {
+    fn of(replica_id: i32) -> Self {
+        match replica_id {
+            0.. => Self::Follower,
+            DEBUGGING_REPLICA => Self::Debugger,
+            _ => Self::Consumer,
+        }
+    }
+}
+
 /// What is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
@@ -156,7 +179,7 @@ struct Lookup<'a, E: Env> {
     own: BrokerId,
     version: i16,
     isolation: Option<Isolation>,
-    is_follower: bool,
+    reader: Reader,
     scratch: Scratch,
 }
 
@@ -169,12 +192,13 @@ impl<E: Env> Lookup<'_, E> {
         let target = Target::of(partition.timestamp, self.version).ok_or(ErrorCode::UnsupportedVersion)?;
         let isolation = self.isolation.ok_or(ErrorCode::InvalidRequest)?;
         let replica = find_replica(self.published, self.own, topic, partition.partition_index)?;
+        replica.epoch_durable().await;
         let leader_epoch = LeaderEpoch(partition.current_leader_epoch);
-        if self.is_follower && target == Target::Latest {
-            let (_, log_end) = replica.ends(leader_epoch).map_err(|refusal| refusal.error_code())?;
-            return Ok(Found::position(log_end.offset(), leader_epoch));
-        }
-        let bounds = replica.offset_bounds(leader_epoch, isolation);
+        let bounds = match self.reader {
+            Reader::Consumer => replica.offset_bounds(leader_epoch, isolation),
+            Reader::Follower => replica.log_bounds(leader_epoch, ReadFrom::Leader),
+            Reader::Debugger => replica.log_bounds(leader_epoch, ReadFrom::AnyReplica),
+        };
         let (bounds, log) = bounds.map_err(|refusal| refusal.error_code())?;
         let found = find(&bounds, &log, target, &mut self.scratch).await;
         found.map_err(|code| in_version(code, self.version))
@@ -260,6 +284,13 @@ mod tests {
         assert_eq!(Target::of(i64::MAX, 1), Some(Target::From(i64::MAX)));
         assert_eq!(Target::of(i64::MIN, 11), None);
         assert_eq!(Target::of(-4, 8), Some(Target::Earliest), "nothing is tiered");
+    }
+
+    #[test]
+    fn kafkas_debugging_replica_is_neither_consumer_nor_follower() {
+        let readers = [-2, -1, 0, 7].map(Reader::of);
+        let expected = [Reader::Debugger, Reader::Consumer, Reader::Follower, Reader::Follower];
+        assert_eq!(readers, expected);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Leaving {
 }
 
 /// Waits until nobody has led for [`LEADERLESS`], or until `deadline`.
-async fn nobody_leads<E: Env>(env: &E, leadership: &Leadership, deadline: Mono) {
+pub(super) async fn nobody_leads<E: Env>(env: &E, leadership: &Leadership, deadline: Mono) {
     loop {
         let leader = leadership.current();
         let until = if leader.id.is_none() { env.clock().now() + LEADERLESS } else { deadline };

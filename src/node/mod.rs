@@ -10,6 +10,7 @@ pub mod budget;
 pub mod connection;
 pub mod context;
 pub(crate) mod controller_channel;
+mod controller_registration;
 pub mod directories;
 mod fetchers;
 pub mod flusher;
@@ -33,6 +34,7 @@ pub mod service;
 mod sockets;
 mod start;
 mod storage;
+pub mod throttles;
 
 pub use lifecycle::LifecycleError;
 pub use raft::{MetadataLogError, QuorumRefusal};
@@ -53,7 +55,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::directories::{DirectoryFailure, FoundDirectory, LogDirectory};
 use self::housekeeping::Housekeeping;
-use self::lifecycle::Leaving;
+use self::lifecycle::{Leaving, nobody_leads};
 use self::listener::Listener;
 use self::metadata::Metadata;
 use self::publisher::Registered;
@@ -83,6 +85,8 @@ pub struct Node<E: Env> {
     directories: Vec<Arc<LogDirectory>>,
     /// Syncs and preparations.
     workers: Vec<E::Task>,
+    /// Of a controller.
+    registers_controller: Option<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
     /// Of a broker.
@@ -177,7 +181,7 @@ impl<E: Env> Node<E> {
     }
 
     /// Waits for a sign, unless the node fails before it comes.
-    async fn wait_for(&mut self, sign: oneshot::Receiver<()>) -> Result<(), NodeFailure> {
+    async fn wait_for<T>(&mut self, sign: oneshot::Receiver<T>) -> Result<T, NodeFailure> {
         match race(self.failures.recv(), sign).await {
             Either::First(Some(failure)) => {
                 self.has_failed = true;
@@ -186,7 +190,7 @@ impl<E: Env> Node<E> {
             // Whoever should give the sign has ended, and says why.
             Either::Second(Err(_)) => Err(self.failed().await),
             Either::First(None) => unreachable!("tasks that can fail are running"),
-            Either::Second(Ok(())) => Ok(()),
+            Either::Second(Ok(sign)) => Ok(sign),
         }
     }
 
@@ -252,9 +256,9 @@ impl<E: Env> Node<E> {
             }
         }
         // The quorum last: until now this node may have been the one that lets others go.
+        // Where nobody takes over for long, nobody is left: the others stop, too.
         let until = self.env.clock().now() + HAND_OVER;
-        // Without another voter nobody takes over, and nobody is waited for.
-        let _ = self.env.clock().timeout_at(until, self.raft.resign()).await;
+        let _ = race(self.raft.resign(), nobody_leads(&self.env, self.raft.leadership(), until)).await;
         for listener in self.controller_listeners {
             listener.shutdown(deadline).await;
         }
@@ -264,7 +268,7 @@ impl<E: Env> Node<E> {
             self.housekeeping.finish().await;
             housekeeper.join().await;
         }
-        drop(self.workers);
+        drop((self.workers, self.registers_controller));
         drop(self.supervisor);
         let failure = failure.or_else(|| self.failures.try_recv().ok());
         let mut outcome = failure.map_or(Ok(()), Err);

@@ -37,8 +37,8 @@ use crate::log::{
     Incoming, Log, LogConfig, LogError, LogFailure, LogView, Retirement, StampedBatch, SyncPlan,
 };
 use crate::partition::{
-    Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadPlan,
-    ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
+    Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadFrom,
+    ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
 use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
@@ -254,6 +254,9 @@ impl<E: Env> Replica<E> {
         if !state.waiting.has_room() {
             return Err(AppendRefusal::Crowded);
         }
+        if let Some(prepared) = self.awaits_epoch(&mut state) {
+            return Ok(Err(prepared));
+        }
         let (base_offset, leader_epoch) = match state.partition.prepare_append(&batch.header, acks)? {
             Prepared::Append { base_offset, leader_epoch } => (base_offset, leader_epoch),
             Prepared::Duplicate { base_offset, log_append_time, wait_for } => {
@@ -316,6 +319,24 @@ impl<E: Env> Replica<E> {
         Some(receiver)
     }
 
+    /// Waits while this replica leads an epoch that is not durable yet: nobody is told of it before (R1). Whoever
+    /// reads from a leader comes by here first.
+    pub(crate) async fn epoch_durable(self: &Arc<Self>) {
+        loop {
+            let prepared = self.awaits_epoch(&mut self.lock());
+            match prepared {
+                // Its end says no more than that it is worth another look.
+                Some(prepared) => drop(prepared.await),
+                None => return,
+            }
+        }
+    }
+
+    fn awaits_epoch(self: &Arc<Self>, state: &mut State<E>) -> Option<oneshot::Receiver<()>> {
+        let awaits = state.partition.awaits_epoch();
+        awaits.then(|| self.prepare(state, None).expect("an epoch that is not served is not saved"))
+    }
+
     /// A preparation has ended: those who wait for it, and whether another is due already.
     pub(super) fn prepared(self: &Arc<Self>) -> (Vec<oneshot::Sender<()>>, bool) {
         let mut state = self.lock();
@@ -337,7 +358,12 @@ impl<E: Env> Replica<E> {
             (entries.iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>(), revision)
         };
         write_leader_epochs(self.env.disk(), &self.path, &epochs).await?;
-        self.lock().epochs_saved = Some(revision);
+        let mut state = self.lock();
+        state.epochs_saved = Some(revision);
+        if state.epochs_needed.is_some_and(|needed| needed <= revision) {
+            let leader_epoch = state.partition.leader_epoch();
+            state.partition.start_serving(leader_epoch);
+        }
         Ok(())
     }
 
@@ -416,6 +442,21 @@ impl<E: Env> Replica<E> {
     ) -> Result<(OffsetBounds, LogView<E::Disk>), ReadRefusal> {
         let state = self.lock();
         let bounds = state.partition.offset_bounds(current_leader_epoch, isolation)?;
+        Ok((bounds, state.log.view()))
+    }
+
+    /// The same to the end of the log: see [`Partition::log_bounds`](crate::partition::Partition::log_bounds).
+    ///
+    /// # Errors
+    ///
+    /// [`ReadRefusal`].
+    pub fn log_bounds(
+        &self,
+        current_leader_epoch: LeaderEpoch,
+        from: ReadFrom,
+    ) -> Result<(OffsetBounds, LogView<E::Disk>), ReadRefusal> {
+        let state = self.lock();
+        let bounds = state.partition.log_bounds(current_leader_epoch, from)?;
         Ok((bounds, state.log.view()))
     }
 
@@ -572,6 +613,8 @@ impl<E: Env> Replica<E> {
     fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
         if advance.after.log_start > advance.before.log_start {
             state.log.raise_log_start(advance.after.log_start.offset());
+            // The leader hears of it with the next Fetch, though the follower has nothing else to ask.
+            state.tell_fetcher(self.key);
         }
         if state.isr_seen != state.partition.isr() {
             state.isr_seen = state.partition.isr().to_vec();

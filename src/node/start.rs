@@ -19,20 +19,22 @@ use tokio::sync::{mpsc, oneshot};
 use super::broker_run;
 use super::budget::Budget;
 use super::controller_channel::ControllerChannel;
+use super::controller_registration::RegistersController;
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
 use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
 use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
 use super::raft::{
-    self, ControllerTimers, Inspected, KRAFT_VERSIONS, Message, MetadataLogError, Raft, RaftLog,
-    RaftLogHints, RaftParts, RaftTask,
+    self, ControllerTimers, Inspected, KRAFT_VERSION, KRAFT_VERSIONS, Message, MetadataLogError, Raft,
+    RaftLog, RaftLogHints, RaftParts, RaftTask,
 };
 use super::reachable::{self, Unreachable};
 use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
 use super::replication::{self, Replication};
 use super::sockets::{BUDGET_BYTES, Serving, Sockets, broker_endpoints, controller_endpoints};
 use super::storage::bootstrap_records;
+use super::throttles::Throttles;
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
@@ -45,10 +47,12 @@ use crate::env::{Clock, Disk, DiskError, Env, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
+use crate::wire::VersionRange;
 use crate::wire::control::Endpoint;
 use crate::wire::messages::broker_registration::{
     BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
 };
+use crate::wire::messages::controller_registration::{self, ControllerRegistrationRequest};
 use crate::wire::metadata::MetadataRecord;
 
 /// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
@@ -120,6 +124,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (raft, inbox) = Raft::new();
     let publishing = Publishing::default();
     let endpoints = controller_endpoints(&config, &sockets.controllers);
+    let listeners = controller_listeners(&config, &endpoints);
     let parts = (raft.clone(), inbox, publishing.clone());
     let task = open_quorum(&env, &config, &directories, inspected, endpoints, parts).await?;
     // The log says how far the node has come, the clock that time has passed since; several nodes can share a
@@ -130,6 +135,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let registered = Registered::default();
     let (housekeeping, chores) = Housekeeping::new();
     let buffers = BufferPool::new(BUFFERS_KEPT_BYTES);
+    let throttles = Throttles::new(&config.replication);
     let broker = Broker::new(BrokerParts {
         env: env.clone(),
         config: Arc::clone(&config),
@@ -148,6 +154,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
         buffers: buffers.clone(),
+        throttles: throttles.clone(),
     });
     let mut housekeeper = Housekeeper {
         env: env.clone(),
@@ -180,6 +187,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         housekeeping: housekeeping.clone(),
         directories: directories.all(),
         workers: Vec::new(),
+        registers_controller: None,
         housekeeper: None,
         supervisor: env.spawn("supervisor", supervisor.run()),
         quorum,
@@ -195,17 +203,33 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         locks: std::mem::take(&mut directories.locks),
         env: env.clone(),
     };
+    let channel = |purpose: &str| {
+        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
+    };
+    if config.roles.controller {
+        let registers = RegistersController {
+            env: env.clone(),
+            channel: channel("controller-registration"),
+            metadata: metadata.clone(),
+            request: controller_registration(&env, &config, listeners, run),
+        };
+        node.registers_controller = Some(env.spawn("controller-registration", registers.run()));
+    }
     if !config.roles.broker {
         node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed)));
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let channel = |purpose: &str| {
-        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
-    };
     let (queues, inboxes) = replication::queues(housekeeping.clone());
-    node.replication =
-        Some(Replication::start(&env, &config, (&queues, inboxes), channel, &registered, &metadata));
+    node.replication = Some(Replication::start(
+        &env,
+        &config,
+        (&queues, inboxes),
+        channel,
+        &registered,
+        &metadata,
+        &throttles,
+    ));
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
@@ -213,7 +237,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (is_ready, ready) = oneshot::channel();
     publisher.broker = Some(BrokerSide {
         id: config.node_id,
-        replicas: Replicas::new(env.clone(), &config, queues, directories.data.clone()),
+        replicas: Replicas::new(env.clone(), &config, queues, throttles, directories.data.clone()),
         housekeeping,
         found: directories.found_replicas(),
         registered: registered.clone(),
@@ -235,12 +259,16 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed.clone())));
     node.lifecycle = Some(env.spawn("lifecycle", supervise(lifecycle.run(), failed)));
-    if let Err(failure) = node.wait_for(open).await {
-        node.give_up(&directories.found).await;
-        return Err(failure.into());
-    }
+    let left = match node.wait_for(open).await {
+        Ok(left) => left,
+        Err(failure) => {
+            node.give_up(&directories.found).await;
+            return Err(failure.into());
+        }
+    };
     // What is left of partitions that are gone must not be taken for theirs who come under the same name.
     housekeeper.checkpoint_all().await;
+    housekeeper.remove_all(left).await;
     node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
     node.listeners = serving.clients(&env, &broker, sockets.clients);
     // If the task has ended, its failure is what is waited for next.
@@ -437,6 +465,48 @@ fn fixed_voters(config: &ServerConfig, own: &Identity) -> VoterSet {
         voter(configured.id, vec![endpoint])
     });
     voters.collect()
+}
+
+/// Where the controller listens, as it registers that.
+fn controller_listeners(
+    config: &ServerConfig,
+    endpoints: &[Endpoint],
+) -> Vec<controller_registration::Listener> {
+    let protocol = |name: &str| {
+        let listener = config.controller_listeners.iter().find(|listener| listener.name == name);
+        listener.map_or(0, |listener| listener.protocol as i16)
+    };
+    let listener = |Endpoint { name, host, port }: &Endpoint| controller_registration::Listener {
+        name: name.clone(),
+        host: host.clone(),
+        port: *port,
+        security_protocol: protocol(name),
+    };
+    endpoints.iter().map(listener).collect()
+}
+
+/// What the controller registers with. Its incarnation is new in each run.
+fn controller_registration<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    listeners: Vec<controller_registration::Listener>,
+    run: u64,
+) -> ControllerRegistrationRequest {
+    let mut rng = env.rng(Purpose { subsystem: "node", what: "controller-incarnation-id", instance: run });
+    let range = |range: VersionRange| FeatureRange { min: range.min, max: range.max };
+    let features = SUPPORTED_FEATURES.iter().copied().chain([(KRAFT_VERSION, range(KRAFT_VERSIONS))]);
+    let feature = |(name, range): (&str, FeatureRange)| controller_registration::Feature {
+        name: name.to_owned(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
+    };
+    ControllerRegistrationRequest {
+        controller_id: config.node_id.0,
+        incarnation_id: random_uuid(&mut rng),
+        zk_migration_ready: false,
+        listeners,
+        features: features.map(feature).collect(),
+    }
 }
 
 /// What the broker registers with. Its incarnation is new in each run.

@@ -68,7 +68,7 @@ pub struct FollowerFetch {
     /// The latest epoch of the log, [`LeaderEpoch::NONE`] if it is empty. An idle partition names it, too
     /// (KAFKA-15510).
     pub last_fetched_epoch: LeaderEpoch,
-    /// The log start.
+    /// The log start as it is, durable or not, as in Kafka: no promise is made by it.
     pub log_start: LogStart,
 }
 
@@ -165,6 +165,15 @@ impl Partition {
             last_fetched_epoch: self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch),
             log_start: self.positions.log_start,
         })
+    }
+
+    /// Whether this follower is in sync, as far as it knows: in the ISR, or at the leader's high watermark.
+    pub fn follows_in_sync(&self) -> bool {
+        let Role::Follower(following) = &self.role else { return false };
+        let leaders = following.leader_high_watermark;
+        let caught_up =
+            leaders > HighWatermark::default() && leaders.offset() <= self.positions.log_end.offset();
+        caught_up || self.isr().contains(&self.config.broker_id)
     }
 
     /// Decides about the answer to `request`. Only the decision to truncate changes anything at once.

@@ -228,14 +228,37 @@ impl Partition {
         isolation: Isolation,
     ) -> Result<OffsetBounds, ReadRefusal> {
         let epoch_start = self.check_leader(current_leader_epoch)?;
+        let settled = self.positions.high_watermark.offset() >= epoch_start;
+        Ok(self.bounds(self.positions.get(isolation.position()), settled))
+    }
+
+    /// The same for those who may see the log to its end, whatever is committed: a follower that asks its leader,
+    /// and whoever compares replicas, which may be any, even while nobody leads.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadRefusal`] for who leads in which epoch.
+    pub fn log_bounds(
+        &self,
+        current_leader_epoch: LeaderEpoch,
+        from: ReadFrom,
+    ) -> Result<OffsetBounds, ReadRefusal> {
+        match from {
+            ReadFrom::Leader => self.check_leader(current_leader_epoch).map(|_| ())?,
+            ReadFrom::AnyReplica => self.check_epoch(current_leader_epoch)?,
+        }
+        Ok(self.bounds(self.positions.log_end.offset(), true))
+    }
+
+    fn bounds(&self, limit: Offset, settled: bool) -> OffsetBounds {
         let log_start = self.positions.log_start;
-        Ok(OffsetBounds {
+        OffsetBounds {
             leader_epoch: self.leader_epoch(),
             log_start,
             log_start_epoch: self.epochs.epoch_of(log_start.offset()).unwrap_or(LeaderEpoch::NONE),
-            limit: self.positions.get(isolation.position()),
-            settled: self.positions.high_watermark.offset() >= epoch_start,
-        })
+            limit,
+            settled,
+        }
     }
 
     /// Where `requested` ends, for OffsetForLeaderEpoch; `None` if it is not known.

@@ -18,8 +18,8 @@ const ELECTION_TIMEOUT_MS: &str = "150";
 /// what the defaults ask for.
 pub fn single_broker(listen: &str, controller_port: u16, log_dir: &str) -> Texts {
     let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-    // Nobody but this process asks the controller.
-    let host = if host.is_empty() { "localhost" } else { host };
+    // Nobody but this process asks the controller, which needs one address and not all of them.
+    let host = if matches!(host, "" | "0.0.0.0" | "::" | "[::]") { "localhost" } else { host };
     texts(&[
         ("process.roles", "broker,controller"),
         ("node.id", "1"),

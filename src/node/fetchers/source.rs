@@ -10,6 +10,9 @@
 //! | of the connection, or of the whole answer | a pause, then a new session |
 //! | of one partition | it is left out for as long |
 //!
+//! A replica out of sync that is throttled is left out, too, while the rate is exceeded
+//! ([`throttles`](crate::node::throttles)).
+//!
 //! [`Partition::next_fetch`]: crate::partition::Partition::next_fetch
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +40,10 @@ use crate::wire::messages::list_offsets::{
 
 /// How long a Fetch waits for replicas that sync: as long as a disk usually takes.
 const SYNC_PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long the leader is asked not to wait because of a replica that syncs. One that takes longer, or never ends
+/// because its disk is gone, is not worth a Fetch every few milliseconds.
+const HASTE: Duration = Duration::from_secs(1);
 
 /// ListOffsets: where the log starts, and where it ends.
 const EARLIEST: i64 = -2;
@@ -68,9 +75,9 @@ pub(super) struct Source<E: Env> {
     replicas: BTreeMap<PartitionKey, Arc<Replica<E>>>,
     /// Those to be asked what they want.
     due: BTreeSet<PartitionKey>,
-    /// Those that the last answers brought something, which they sync.
-    syncing: BTreeSet<PartitionKey>,
-    /// Those that are left out after a failure, and until when.
+    /// Those that the last answers brought something, which they sync, and until when they are waited for.
+    syncing: BTreeMap<PartitionKey, Mono>,
+    /// Those that are left out after a failure, or because of the throttle, and until when.
     resting: BTreeMap<PartitionKey, Mono>,
 }
 
@@ -84,12 +91,12 @@ enum Outcome {
 impl<E: Env> Source<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
-        leader: BrokerId,
+        (leader, which): (BrokerId, usize),
         address: Option<HostPort>,
         news: mpsc::UnboundedReceiver<News<E>>,
     ) -> Self {
         let config = ClientConfig {
-            client_id: format!("broker-{}-fetcher", shared.own),
+            client_id: format!("broker-{}-fetcher-{which}", shared.own),
             request_timeout: shared.settings.socket_timeout,
             socket_connection_setup_timeout: shared.settings.socket_timeout,
             // A leader's batch has to be taken, however large. Memory follows what arrives.
@@ -108,7 +115,7 @@ impl<E: Env> Source<E> {
             session,
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
-            syncing: BTreeSet::new(),
+            syncing: BTreeMap::new(),
             resting: BTreeMap::new(),
         }
     }
@@ -154,8 +161,8 @@ impl<E: Env> Source<E> {
                 self.due.remove(&key);
                 self.session.want(key, None);
             }
+            // It may have more to do yet: a new segment's directory entry is synced, and then the segment.
             News::Due(key) => {
-                self.syncing.remove(&key);
                 self.due.insert(key);
             }
             News::Address(address) => {
@@ -179,9 +186,20 @@ impl<E: Env> Source<E> {
             if let Some(replica) = self.replicas.get(&key)
                 && !self.resting.contains_key(&key)
             {
-                self.session.want(key, replica.next_fetch());
+                let exceeded = self.shared.throttle.exceeded(now);
+                let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
+                let next = kept_back.is_none().then(|| replica.next_fetch()).flatten();
+                if next.is_some() || kept_back.is_some() {
+                    self.syncing.remove(&key);
+                }
+                self.session.want(key, next);
+                if let Some(until) = kept_back {
+                    // Looked at again before that: more may be allowed by then.
+                    self.resting.insert(key, until.min(now + self.shared.settings.fetch_backoff));
+                }
             }
         }
+        self.syncing.retain(|_, until| *until > now);
     }
 
     /// Waits for news, or until `until`; without that, until somebody has rested. Says whether there can be more.
@@ -218,6 +236,7 @@ impl<E: Env> Source<E> {
             if !self.wait(Some(until)).await {
                 return false;
             }
+            self.refresh();
         }
         true
     }
@@ -341,9 +360,13 @@ impl<E: Env> Source<E> {
             tracing::error!(partition = %replica.name(), leader = %self.leader, %error, "an answer is refused");
             return AfterError::Retry;
         }
-        if data.records.as_ref().is_some_and(|records| !records.is_empty()) && replica.next_fetch().is_none()
-        {
-            self.syncing.insert(replica.key());
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+        if bytes > 0 && replica.has_throttled_follower(self.shared.own) {
+            self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
+        }
+        if bytes > 0 && replica.next_fetch().is_none() {
+            let until = self.shared.env.clock().now() + HASTE;
+            self.syncing.insert(replica.key(), until);
         }
         AfterError::Nothing
     }

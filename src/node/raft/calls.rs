@@ -27,7 +27,8 @@ pub(crate) const TOPIC: &str = "__cluster_metadata";
 const FETCH_BYTES_MAX: i32 = 8 << 20;
 
 /// The feature whose levels a voter must support.
-const KRAFT_VERSION: &str = "kraft.version";
+/// The feature of the quorum itself.
+pub(crate) const KRAFT_VERSION: &str = "kraft.version";
 
 /// A response, with the bytes that came along: batches of a Fetch, a piece of a snapshot.
 pub(crate) struct Received {

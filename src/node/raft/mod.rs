@@ -25,7 +25,7 @@ mod strangers;
 mod task;
 
 pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
-pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
+pub(crate) use calls::{KRAFT_VERSION, KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
 pub(crate) use inspection::{Inspected, RaftLogHints, inspect};
 pub(crate) use log::RaftLog;
@@ -169,7 +169,8 @@ impl Leadership {
         }
     }
 
-    fn set(&self, leader: Leader) {
+    /// Says who leads from now on.
+    pub(super) fn set(&self, leader: Leader) {
         let mut current = self.lock();
         let same = Leader { since: current.since, ..leader.clone() } == *current;
         if !same {

@@ -479,6 +479,31 @@ fn kip_392_a_follower_serves_whoever_asks_for_it_up_to_its_own_high_watermark() 
 }
 
 #[test]
+fn whoever_compares_replicas_sees_all_of_any_log() {
+    let mut partition = follower(Counting::WhenSynced);
+    let _ = replicate(&mut partition, &answer(20, &[stamped(5, 10, 5)]));
+    let any = |partition: &Partition, epoch| partition.log_bounds(LeaderEpoch(epoch), ReadFrom::AnyReplica);
+    let bounds = any(&partition, 5).unwrap();
+    assert_eq!((bounds.latest(), bounds.log_start.offset()), (Ok(Offset(15)), Offset(0)));
+    assert_eq!(unread(any(&partition, 4)), ErrorCode::FencedLeaderEpoch);
+    let leader_only = |partition: &Partition| partition.log_bounds(ANY_EPOCH, ReadFrom::Leader);
+    assert_eq!(unread(leader_only(&partition)), ErrorCode::NotLeaderOrFollower);
+    // Nobody leads: then most of all one wants to know who has what.
+    let nobody = Registration {
+        leader: BrokerId::NONE,
+        isr: Vec::new(),
+        ..registration(6, 6, &[ME, OTHER], &[OTHER])
+    };
+    assert_eq!(apply(&mut partition, &nobody), Applied::NotLeading);
+    assert_eq!(any(&partition, 6).unwrap().latest(), Ok(Offset(15)));
+    // A leader tells of what is not committed.
+    let mut partition = Partition::open(config(Counting::WhenSynced, 1), recovered(0, 6, 10));
+    lead(&mut partition, 1);
+    assert_eq!(high_watermark(&partition), 6);
+    assert_eq!(leader_only(&partition).unwrap().latest(), Ok(Offset(10)));
+}
+
+#[test]
 fn kip_392_a_follower_tells_where_logs_part_only_below_its_high_watermark() {
     let entries = &[(1, 0), (3, 4), (4, 8)];
     let mut partition = follower_of(Counting::WhenSynced, recovered(0, 10, 10), entries);
