@@ -149,7 +149,12 @@ impl Strangers {
     /// from it, a registration say, would be of this node in a quorum that is not its own.
     pub(super) fn is_settled(&mut self, quorum: &Quorum) -> bool {
         let voters = quorum.voters();
-        let by_whom = || self.served == Some(quorum.epoch()) && quorum.log().last_epoch() == quorum.epoch();
+        let epoch = quorum.epoch();
+        let by_ours = |elected: &Elected| elected.epoch == epoch && elected.check(quorum).is_ok();
+        let by_whom = || {
+            let seen = self.served == Some(epoch) || self.elected.as_ref().is_some_and(by_ours);
+            seen && quorum.log().last_epoch() == epoch
+        };
         let known = || voters.is_reconfigurable() || voters.current().is_empty();
         self.settled = self.settled || quorum.leads().is_some() || known() || by_whom();
         self.settled
