@@ -10,13 +10,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use bytes::{Bytes, BytesMut};
 use node::{TestNode, append, batch, call, config};
+use ottla::cli::broker::{DevArgs, dev};
 use ottla::client::config::ClientConfig;
 use ottla::client::connection::Connection;
 use ottla::config::Texts;
-use ottla::config::server::{ServerConfig, single_broker};
+use ottla::config::server::{DevPorts, ServerConfig, several_brokers, single_broker};
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Disk as _, Env as _};
 use ottla::error_code::ErrorCode;
@@ -275,6 +277,25 @@ async fn a_port_that_is_taken_is_named() {
     .await;
     says(&message, &["listener PLAINTEXT", &address, "choose another port"]);
     assert_eq!(tree(dir.path()), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_for_development_is_not_made_of_two() {
+    let dir = tempfile::tempdir().unwrap();
+    let ports = DevPorts::from(20_000, 3).unwrap();
+    let data_dir = dir.path().join("data");
+    let env = TokioEnv::new().unwrap();
+    for (texts, cluster) in
+        several_brokers(&ports, &data_dir).into_iter().zip([CLUSTER, "another-cluster-id-000"])
+    {
+        let config = ServerConfig::parse(texts).unwrap().0;
+        format_by(&env, &config, &FormatPlan::new(cluster)).await.unwrap();
+    }
+    let before = tree(dir.path());
+    let args = DevArgs { port: 20_000, brokers: 3, data_dir };
+    let code = dev(env, args, std::future::pending()).await;
+    assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+    assert_eq!(tree(dir.path()), before, "the third is not formatted either");
 }
 
 /// A port that is free, for a controller that others must find.
