@@ -392,13 +392,15 @@ async fn a_node_id_that_is_in_use_is_refused() {
     let other = TestNode::try_start(config(1, "2")).await.unwrap();
     let in_use = format!("another broker with the id 2 is alive, at {}", other.address);
     let leads = format!("the node at {servers}, which leads the quorum, has the id of this node, 1");
-    for (dir, id, parts) in
-        [(2, "1", &[leads.as_str()][..]), (3, "2", &[&in_use, "DUPLICATE_BROKER_REGISTRATION"])]
-    {
+    let cases = [
+        (2, "1", vec![leads.as_str()]),
+        (3, "2", vec![in_use.as_str(), "DUPLICATE_BROKER_REGISTRATION"]),
+    ];
+    for (dir, id, parts) in cases {
         formatted(&config(dir, id), CLUSTER).await;
         let before = without_metadata(dirs[dir].path());
         let message = refusal(config(dir, id)).await;
-        says(&message, parts);
+        says(&message, &parts);
         says(&message, &["give this one a node.id of its own"]);
         assert_eq!(without_metadata(dirs[dir].path()), before);
         let env = TokioEnv::new().unwrap();
