@@ -392,10 +392,8 @@ async fn a_node_id_that_is_in_use_is_refused() {
     let other = TestNode::try_start(config(1, "2")).await.unwrap();
     let in_use = format!("another broker with the id 2 is alive, at {}", other.address);
     let leads = format!("the node at {servers}, which leads the quorum, has the id of this node, 1");
-    let cases = [
-        (2, "1", vec![leads.as_str()]),
-        (3, "2", vec![in_use.as_str(), "DUPLICATE_BROKER_REGISTRATION"]),
-    ];
+    let cases =
+        [(2, "1", vec![leads.as_str()]), (3, "2", vec![in_use.as_str(), "DUPLICATE_BROKER_REGISTRATION"])];
     for (dir, id, parts) in cases {
         formatted(&config(dir, id), CLUSTER).await;
         let before = without_metadata(dirs[dir].path());
