@@ -131,6 +131,18 @@ quorum_status() {
   quorum describe --replication --human-readable | grep 'ms ago'
 }
 
+# The controllers answer for themselves (KIP-919), whichever of them is asked.
+by_controllers() {
+  local node at
+  for node in 1 2 3; do
+    at=(--bootstrap-controller "127.0.0.1:$(controller_port $node)")
+    java_tool $tools.MetadataQuorumCommand "${at[@]}" describe --status >"$work/tool.out"
+    grep -E '^LeaderId: +[123]$' "$work/tool.out"
+    java_tool $tools.ClusterTool list-endpoints "${at[@]}" >"$work/tool.out"
+    is "controllers as node $node knows them" "$(grep -c '127.0.0.1.*controller' "$work/tool.out")" 3
+  done
+}
+
 quorum_fixed() {
   refused "voters are fixed at kraft.version 0" \
     quorum remove-controller --controller-id 2 --controller-directory-id MvDxzVmcRsaTz33bUuRU6A
@@ -367,6 +379,7 @@ step "kafka-cluster list-endpoints by way of each broker" every_broker
 step "kafka-broker-api-versions" api_versions
 step "kafka-cluster cluster-id, unregister; kafka-features" identity
 step "kafka-metadata-quorum describe" quorum_status
+step "kafka-metadata-quorum, kafka-cluster by way of each controller" by_controllers
 step "kafka-metadata-quorum where voters are fixed" quorum_fixed
 step "kafka-topics --create with replicas" create
 step "kafka-topics with impossible replicas" create_refused
