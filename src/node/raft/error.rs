@@ -85,7 +85,7 @@ pub enum MetadataLogError {
         reason: String,
     },
     /// A record cannot be applied (KAFKA-14275).
-    #[error(transparent)]
+    #[error("{0}; it is not skipped: if a newer version wrote it, run that one")]
     Replay(#[from] ReplayError),
     /// Nothing is wrong with the log: this node cannot be part of the quorum.
     #[error(transparent)]

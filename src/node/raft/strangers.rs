@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::calls::{Received, TOPIC};
+use super::calls::Received;
 use crate::error_code::ErrorCode;
 use crate::quorum::{Destination, Failure, Peer, Quorum, Response};
 use crate::types::{BrokerId, LeaderEpoch};
@@ -36,6 +36,17 @@ pub enum QuorumRefusal {
     OtherNodes {
         /// Their addresses.
         peers: Vec<String>,
+    },
+    /// Another node has this one's id, and leads.
+    #[error(
+        "the node at {address}, which leads the quorum, has the id of this node, {id}: give this one a node.id of \
+         its own, and directories that are formatted for it"
+    )]
+    UsedId {
+        /// The id.
+        id: BrokerId,
+        /// Where the other listens.
+        address: String,
     },
     /// The quorum has other voters.
     #[error(
@@ -107,6 +118,8 @@ pub(super) struct Strangers {
     served: Option<LeaderEpoch>,
     /// The last election that the log tells of.
     elected: Option<Elected>,
+    /// It was seen once who elected the leader.
+    settled: bool,
 }
 
 impl Strangers {
@@ -132,8 +145,33 @@ impl Strangers {
         }
     }
 
-    /// Takes note of what a peer has answered.
-    pub(super) fn note(&mut self, from: &Destination, outcome: &Result<Received, Failure>, quorum: &Quorum) {
+    /// Whether others may be told who leads. Not before it was seen, once, who elected that leader: what follows
+    /// from it, a registration say, would be of this node in a quorum that is not its own.
+    pub(super) fn is_settled(&mut self, quorum: &Quorum) -> bool {
+        let voters = quorum.voters();
+        let epoch = quorum.epoch();
+        let by_ours = |elected: &Elected| elected.epoch == epoch && elected.check(quorum).is_ok();
+        let by_whom = || {
+            let seen = self.served == Some(epoch) || self.elected.as_ref().is_some_and(by_ours);
+            seen && quorum.log().last_epoch() == epoch
+        };
+        let known = || voters.is_reconfigurable() || voters.current().is_empty();
+        self.settled = self.settled || quorum.leads().is_some() || known() || by_whom();
+        self.settled
+    }
+
+    /// Takes note of what a peer has answered, before the quorum has seen it.
+    ///
+    /// # Errors
+    ///
+    /// [`QuorumRefusal::UsedId`]
+    pub(super) fn note(
+        &mut self,
+        from: &Destination,
+        outcome: &Result<Received, Failure>,
+        quorum: &Quorum,
+        own: BrokerId,
+    ) -> Result<(), QuorumRefusal> {
         let what = match outcome {
             Err(Failure::OtherCluster) => What::OtherCluster,
             // A voter whose directory was lost is another voter, too, where directories are known.
@@ -144,21 +182,27 @@ impl Strangers {
                 if let Response::Fetch(response) = &received.response
                     && response.known.error == ErrorCode::None
                 {
+                    let is_own = response.known.leader.as_ref().is_some_and(|leader| leader.id == own);
+                    // An epoch that this node has led is one that it knows.
+                    if is_own && response.known.epoch > quorum.epoch() {
+                        return Err(QuorumRefusal::UsedId { id: own, address: text(from) });
+                    }
                     self.served = Some(response.known.epoch);
                 }
                 self.known.remove(&from.peer);
-                return;
+                return Ok(());
             }
-            Err(_) => return,
+            Err(_) => return Ok(()),
         };
-        let address = format!("{}:{}", from.address.host, from.address.port);
+        let address = text(from);
         if self.known.insert(from.peer, (address.clone(), what)).is_none() {
             let reason = match what {
                 What::OtherCluster => "it is of another cluster",
                 What::OtherNode => "it is another node than controller.quorum.voters says",
             };
-            tracing::warn!(address, reason, topic = TOPIC, "a controller is not who it should be");
+            tracing::warn!(address, reason, "a controller is not who it should be");
         }
+        Ok(())
     }
 
     /// That the quorum which this node looks for may be where it looks: enough voters are left that may be of its
@@ -189,6 +233,10 @@ impl Strangers {
             false => QuorumRefusal::OtherNodes { peers },
         })
     }
+}
+
+fn text(peer: &Destination) -> String {
+    format!("{}:{}", peer.address.host, peer.address.port)
 }
 
 /// Whether the answer says that the request was meant for another voter.

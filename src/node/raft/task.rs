@@ -238,7 +238,7 @@ impl<E: Env> RaftTask<E> {
                 self.step(Input::Request { token, request }).await?;
             }
             Message::Answered { id, from, outcome } => {
-                self.strangers.note(&from, &outcome, &self.quorum);
+                self.strangers.note(&from, &outcome, &self.quorum, self.settings.node_id)?;
                 match outcome {
                     Ok(Received { response, payload }) => {
                         self.received = Some((id, payload));
@@ -294,9 +294,10 @@ impl<E: Env> RaftTask<E> {
         self.mind_snapshots().await
     }
 
-    fn show_leader(&self) {
+    fn show_leader(&mut self) {
         let is_here = self.active.is_some();
-        let id = self.quorum.leader();
+        let is_settled = self.strangers.is_settled(&self.quorum);
+        let id = self.quorum.leader().filter(|_| is_settled);
         let own = self.own_address.clone().filter(|_| is_here);
         self.raft.leadership.set(Leader {
             epoch: self.quorum.epoch(),
