@@ -1,10 +1,11 @@
 //! Replication throttles, as `kafka-reassign-partitions --throttle` sets them: the rates are dynamic broker configs,
-//! the replicas they are for stand in the topics' configs.
+//! the replicas they are for stand in the topics' configs (`leader.replication.throttled.rate` and `...replicas`, and
+//! the same with `follower`).
 //!
-//! | rate | counts | and keeps back, while it is exceeded |
+//! | throttle | what it counts | what it keeps back while the rate is exceeded |
 //! |---|---|---|
-//! | `leader.replication.throttled.rate` | what is sent of partitions with throttled replicas | records from throttled replicas out of sync |
-//! | `follower.replication.throttled.rate` | what is fetched for throttled replicas | the Fetch for those out of sync |
+//! | `leader` | what is sent of partitions with throttled replicas | records, from followers out of sync |
+//! | `follower` | what is fetched for throttled replicas | the Fetch, of those out of sync |
 //!
 //! Replicas in sync are counted, but never kept back: else they would leave the ISR. The rate is that of the last
 //! `replication.quota.window.num` windows of `replication.quota.window.size.seconds`. What is on its way is never
