@@ -30,7 +30,6 @@ def options():
 def main():
     chosen = options()
     failed = []
-    # Each has a network of its own making: the second one's hosts would have the first one's names.
     for name in chosen.scenarios or list(SCENARIOS):
         try:
             complaints = SCENARIOS[name](chosen)

@@ -114,15 +114,15 @@ class Nemesis:
 
 
 def scenario(options):
-    run = Run(options, "nemesis")
     print(f"== nemesis: faults for {options.seconds} s, seed {options.seed}", flush=True)
-    run.start()
-    run.sleep(3)
-    nemesis = Nemesis(run, options.seed)
-    end = time.monotonic() + options.seconds
-    while time.monotonic() < end:
-        nemesis.strike()
-        run.sleep(nemesis.random.uniform(*QUIET))
-    complaints = run.finish()
+    with Run(options, "nemesis") as run:
+        run.start()
+        run.sleep(3)
+        nemesis = Nemesis(run, options.seed)
+        end = time.monotonic() + options.seconds
+        while time.monotonic() < end:
+            nemesis.strike()
+            run.sleep(nemesis.random.uniform(*QUIET))
+        complaints = run.finish()
     nemesis.report()
     return complaints

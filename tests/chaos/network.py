@@ -55,6 +55,14 @@ class Network:
         self._on(host, "nft", "-f", "-", text=RULES)
         self.hosts.append(host)
 
+    def close(self):
+        """Takes everything away again, once no process is left on a host."""
+        for host in self.hosts:
+            command("ip", "netns", "del", f"host{host}")
+            # It goes with the host's end of it, which the kernel may take its time for.
+            subprocess.run(["ip", "link", "del", f"link{host}"], capture_output=True)
+        command("ip", "link", "del", "bridge0")
+
     def inside(self, host):
         """What to put before a command to run it on a host."""
         return ["ip", "netns", "exec", f"host{host}"]

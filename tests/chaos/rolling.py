@@ -93,6 +93,7 @@ class Rolling:
 
     def remove(self):
         node = self.run.nodes.pop(LEAVER)
+        self.run.gone.append(node)
         left = lambda: [path.name for path in node.data.glob(f"{TOPIC}-*") if not path.name.endswith("-delete")]
         if not self.run.wait_for(lambda: not left(), 30):
             raise Failed(f"node {LEAVER} has kept replicas that were moved away: {left()}")
@@ -175,18 +176,18 @@ def kafka_python_sees(bootstrap):
 
 def scenario(options):
     print("== rolling: restarts, a broker joins, another leaves", flush=True)
-    run = Run(options, "rolling")
-    run.start()
-    run.sleep(3)
-    rolling = Rolling(run)
-    rolling.restart_all()
-    rolling.join()
-    rolling.cancel()
-    rolling.move_in()
-    rolling.drain()
-    rolling.remove()
-    rolling.bootstraps()
-    run.sleep(2)
-    complaints = run.finish()
+    with Run(options, "rolling") as run:
+        run.start()
+        run.sleep(3)
+        rolling = Rolling(run)
+        rolling.restart_all()
+        rolling.join()
+        rolling.cancel()
+        rolling.move_in()
+        rolling.drain()
+        rolling.remove()
+        rolling.bootstraps()
+        run.sleep(2)
+        complaints = run.finish()
     rolling.report()
     return complaints

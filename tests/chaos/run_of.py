@@ -30,9 +30,25 @@ class Run:
         self.work.mkdir(parents=True)
         self.net = Network()
         self.nodes = {}
+        # Nodes that are no longer part of the cluster.
+        self.gone = []
         self.begun = time.monotonic()
         self.shown_at = 0
         self.shared = load.Shared(PARTITIONS)
+        self.workers = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        """Nothing is left running, however it went."""
+        for worker in self.workers:
+            worker.process.kill()
+            worker.process.join()
+        for node in [*self.nodes.values(), *self.gone]:
+            if node.process and node.process.poll() is None:
+                node.kill()
+        self.net.close()
 
     # What is shown.
 
@@ -84,6 +100,7 @@ class Run:
         self.wait_whole("the new topic")
         self.producer = load.Worker(load.produce, self.bootstrap, TOPIC, self.options.rate, self.shared, DRAIN_WITHIN)
         self.consumer = load.Worker(load.consume, self.bootstrap, TOPIC, self.shared, self.ends)
+        self.workers = [self.producer, self.consumer]
         self.say(f"three nodes, {PARTITIONS} partitions with three replicas; {self.options.rate:,} records a second")
 
     def _create_topic(self):
