@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use ottla::client::admin::Admin;
 use ottla::env::{Clock as _, Env as _};
-use ottla::error_code::ErrorCode;
 use ottla::types::Uuid;
 use ottla::wire::batch::split;
 use ottla::wire::batch_builder::{BatchBuilder, BatchOptions, NewRecord};
@@ -178,30 +177,30 @@ impl Operator {
             topic_data: vec![data],
             ..ProduceRequest::default()
         };
-        let error = "nobody took it".to_owned();
+        let error = "nobody leads".to_owned();
         let mut outcome = What::Failed { key, value, certain: true, error };
         for broker in self.stage.scenario.brokers() {
             let Some(line) = Line::open(&self.stage, &self.env, broker).await else { continue };
-            let answer = line.ask(&request, i16::MAX).await;
-            let answer = answer.and_then(|answer| {
+            // It is sent once, to whoever leads: one that leads no more may have appended it before it said so.
+            if self.fetch(&line).await.is_none() {
+                continue;
+            }
+            let answer = line.ask(&request, i16::MAX).await.and_then(|answer| {
                 let partition = answer.responses.first()?.partition_responses.first()?.clone();
                 Some((partition.error_code, partition.base_offset))
             });
-            match answer {
+            outcome = match answer {
                 Some((0, offset)) => {
                     if let Some(pad) = &mut self.scratch {
                         pad.acked_end = pad.acked_end.max(offset + 1);
                     }
-                    outcome = What::Acked { key, value, offset: Some(offset) };
-                    break;
+                    What::Acked { key, value, offset: Some(offset) }
                 }
-                Some((code, _)) if is_elsewhere(code) => {}
                 other => {
-                    let error = format!("answered with {other:?}");
-                    outcome = What::Failed { key, value, certain: false, error };
-                    break;
+                    What::Failed { key, value, certain: false, error: format!("answered with {other:?}") }
                 }
-            }
+            };
+            break;
         }
         self.record(outcome);
         Some(())
@@ -264,16 +263,4 @@ impl Operator {
     fn record(&self, what: What) {
         self.stage.history.record(self.env.life().node, what);
     }
-}
-
-/// Whether a broker that answers so has surely not appended anything, and another one may.
-fn is_elsewhere(code: i16) -> bool {
-    [
-        ErrorCode::NotLeaderOrFollower,
-        ErrorCode::UnknownTopicId,
-        ErrorCode::UnknownTopicOrPartition,
-        ErrorCode::NotEnoughReplicas,
-    ]
-    .iter()
-    .any(|error| error.code() == code)
 }
