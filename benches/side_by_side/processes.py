@@ -32,6 +32,7 @@ class Process:
             if time.monotonic() > deadline:
                 raise SystemExit(f"a broker gave no metadata within {seconds} s: see {self.log}")
             time.sleep(0.001)
+        self.ready = time.monotonic()
 
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -66,7 +67,7 @@ class Servers:
         self.bootstrap = ",".join(f"127.0.0.1:{process.port}" for process in processes)
         try:
             for process in processes:
-                process.wait_for_metadata(len(processes), 60)
+                process.wait_for_metadata(len(processes), 120)
         except SystemExit:
             self.stop()
             raise

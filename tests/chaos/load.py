@@ -87,8 +87,12 @@ def _run(sender, function, *arguments):
         sender.send((f"{function.__name__}: {error!r}", None))
 
 
+# Acknowledged, but the broker no longer knew where the record is: it was sent twice, and its batch is an old one.
+SOMEWHERE = -1
+
+
 class Sent:
-    """What became of each record: per key a list of offsets, None while unknown, and the errors of those that failed."""
+    """What became of each record: per key its offsets, None where it is not acknowledged; the errors of those failed."""
 
     def __init__(self, keys):
         self.offsets = [[] for _ in range(keys)]
@@ -114,7 +118,8 @@ def produce(bootstrap, topic, rate, shared, drain_seconds):
             sent.errors[key, number] = str(error)
             shared.failed.value += 1
             return
-        sent.offsets[key][number] = message.offset()
+        offset = message.offset()
+        sent.offsets[key][number] = SOMEWHERE if offset is None else offset
         shared.acknowledged.value += 1
         shared.slowest.value = max(shared.slowest.value, now - at)
         if at >= shared.fault_at.value and not shared.first_after[partition]:

@@ -13,7 +13,8 @@ CLIENTS = f"{SUBNET}.254"
 RULES = """
 table inet chaos {
   set unheard { type ipv4_addr; }
-  chain arriving { type filter hook input priority 0; ip saddr @unheard drop; }
+  set unanswered { type inet_service; }
+  chain arriving { type filter hook input priority 0; ip saddr @unheard drop; tcp sport @unanswered drop; }
 }
 """
 
@@ -69,13 +70,18 @@ class Network:
         for other in others:
             self.deafen(other, [host])
 
+    def lose_answers(self, host, port):
+        """The host hears nothing of the servers on a port of other hosts."""
+        self._on(host, "nft", "add", "element", "inet", "chaos", "unanswered", f"{{ {port} }}")
+
     def unplug(self, host):
         """Nobody hears the host, clients included."""
         command("ip", "link", "set", f"link{host}", "down")
 
     def heal(self):
         for host in self.hosts:
-            self._on(host, "nft", "flush", "set", "inet", "chaos", "unheard")
+            for name in ("unheard", "unanswered"):
+                self._on(host, "nft", "flush", "set", "inet", "chaos", name)
             command("ip", "link", "set", f"link{host}", "up")
 
     def _on(self, host, *words, text=None):

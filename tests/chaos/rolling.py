@@ -50,7 +50,7 @@ class Rolling:
             self.run.wait_whole(f"node {node.id} was restarted")
             self.in_sync.append(time.monotonic() - node.started)
             self.run.say(f"node {node.id} restarted: stopped within {self.stops[-1]:.2f} s, ready "
-                         f"{self.readies[-1]:.2f} s after its start, in every ISR after {self.in_sync[-1]:.2f} s")
+                         f"{self.readies[-1]:.2f} s after its start, in every ISR after {self.in_sync[-1]:.2f} s; {self.run.slowest()}")
             self.run.sleep(1)
 
     def join(self):
@@ -70,16 +70,21 @@ class Rolling:
         self._reassign("onto the newcomer", plan)
 
     def cancel(self):
-        """A reassignment that would take hours is begun and called off."""
+        """A reassignment is begun, and called off: the newcomer lives, but cannot fetch meanwhile."""
         before = {partition: replicas for partition, (_, replicas, _) in self._view().partitions.items()}
-        plan = {partition: [id for id in (NEWCOMER, *cluster.VOTERS) if id != replicas[0]]
-                for partition, replicas in before.items()}
-        file = self._file("cancelled", plan)
-        self.tools.ask("reassign.ReassignPartitionsCommand", "--reassignment-json-file", file, "--execute",
-                       "--throttle", "1000")
-        self.tools.ask("reassign.ReassignPartitionsCommand", "--reassignment-json-file", file, "--cancel")
+        plan = {partition: [*replicas[:2], NEWCOMER] for partition, replicas in before.items()}
+        self.tools.bootstrap = cluster.bootstrap(cluster.VOTERS)
+        words = ["--reassignment-json-file", self._file("and cancelled", plan)]
+        self.run.net.lose_answers(NEWCOMER, cluster.CLIENT_PORT)
+        self.tools.ask("reassign.ReassignPartitionsCommand", *words, "--execute", "--throttle", str(THROTTLE))
+        under_way = self._view().partitions
+        self.tools.ask("reassign.ReassignPartitionsCommand", *words, "--cancel")
+        self.run.net.heal()
         self.run.wait_whole("a reassignment was cancelled")
-        self.run.say("a reassignment was begun with a throttle of 1,000 bytes a second, and cancelled")
+        after = {partition: replicas for partition, (_, replicas, _) in self._view().partitions.items()}
+        if any(NEWCOMER not in replicas for _, replicas, _ in under_way.values()) or after != before:
+            raise Failed(f"a reassignment from {before} made {under_way}, and its cancellation {after}")
+        self.run.say(f"a reassignment of {len(plan)} partitions was begun and cancelled; {self.run.slowest()}")
 
     def drain(self):
         rest = [id for id in (*cluster.VOTERS, NEWCOMER) if id != LEAVER]
@@ -88,11 +93,14 @@ class Rolling:
 
     def remove(self):
         node = self.run.nodes.pop(LEAVER)
+        left = lambda: [path.name for path in node.data.glob(f"{TOPIC}-*") if not path.name.endswith("-delete")]
+        if not self.run.wait_for(lambda: not left(), 30):
+            raise Failed(f"node {LEAVER} has kept replicas that were moved away: {left()}")
         seconds = node.stop()
         self.tools.bootstrap = cluster.bootstrap(self.run.nodes)
         self.tools.ask("ClusterTool", "unregister", "--id", str(LEAVER))
         self._wait_brokers(set(self.run.nodes))
-        self.run.say(f"node {LEAVER} stopped within {seconds:.2f} s and was unregistered")
+        self.run.say(f"node {LEAVER} stopped within {seconds:.2f} s and was unregistered; {self.run.slowest()}")
 
     def _reassign(self, what, plan):
         self.tools.bootstrap = cluster.bootstrap(self.run.nodes)
@@ -111,7 +119,8 @@ class Rolling:
                 raise Failed(f"partition {partition} is on {replicas}, not on {plan[partition]}: {said}")
         if said.count("is completed") != len(plan) or "Clearing" not in said:
             raise Failed(f"kafka-reassign-partitions --verify said: {said}")
-        self.run.say(f"{len(plan)} partitions moved {what} within {time.monotonic() - begun:.1f} s, tool included")
+        self.run.say(f"{len(plan)} partitions moved {what} within {time.monotonic() - begun:.1f} s, tool included; "
+                     f"{self.run.slowest()}")
 
     def _file(self, what, plan):
         file = self.run.work / f"reassign {what}.json"
@@ -172,8 +181,8 @@ def scenario(options):
     rolling = Rolling(run)
     rolling.restart_all()
     rolling.join()
-    rolling.move_in()
     rolling.cancel()
+    rolling.move_in()
     rolling.drain()
     rolling.remove()
     rolling.bootstraps()

@@ -41,6 +41,11 @@ class Run:
         self._clear()
         print(f"{time.monotonic() - self.begun:7.1f} s  {text}", flush=True)
 
+    def slowest(self):
+        """How long the slowest record took that was acknowledged since this was asked last."""
+        found, self.shared.slowest.value = self.shared.slowest.value, 0
+        return f"the slowest record took {found * 1000:,.0f} ms"
+
     def progress(self):
         """The state of the load: all the time on a terminal, now and then elsewhere."""
         now = time.monotonic()
@@ -144,7 +149,6 @@ class Run:
         acknowledged = sum(offset is not None for offsets in sent.offsets for offset in offsets)
         self._clear()
         print(f"sent {self.shared.sent.value:,}, acknowledged {acknowledged:,}, read {counts:,}; "
-              f"the slowest acknowledgement took {self.shared.slowest.value:.1f} s; "
               f"the whole cluster stopped in {max(seconds):.1f} s")
         return complaints
 
