@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use ottla::config::server::{ServerConfig, single_broker};
+use ottla::controller::image::ELR_VERSION;
 use ottla::node::{self, FormatPlan};
 use ottla::types::Uuid;
 use tokio::sync::Notify;
@@ -84,7 +85,10 @@ impl Program for Node {
     /// Formats its disks if nobody has yet, serves, and stops when asked; ends when the node cannot go on.
     async fn run(&self, env: SimEnv, stop: Arc<Notify>) -> Result<(), String> {
         let config = self.config(env.life().node);
-        let plan = FormatPlan { ignore_formatted: true, ..FormatPlan::new(&self.cluster_id) };
+        let mut plan = FormatPlan { ignore_formatted: true, ..FormatPlan::new(&self.cluster_id) };
+        if self.cluster.eligible == Some(false) {
+            plan.features.retain(|(name, _)| name != ELR_VERSION);
+        }
         node::format_by(&env, &config, &plan).await.map_err(|error| error.to_string())?;
         let mut node = node::start(env, config).await.map_err(|error| error.to_string())?;
         let failure = {

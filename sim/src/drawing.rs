@@ -4,7 +4,7 @@
 //! full again ([`Ledger`]). A loss that would be one too many comes later, when all is well again, or hits a
 //! machine that has lost something already.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dice::Dice;
 use crate::engine::NodeId;
@@ -32,6 +32,10 @@ pub struct Profile {
     pub clients: Vec<NodeId>,
     /// What counts as a loss, and how many machines may have one at a time.
     pub losses: Losses,
+    /// How long each lasts, if that is not drawn.
+    pub lasting_ms: Option<u64>,
+    /// Those who may be gone for good, and how many of them.
+    pub losable: (Vec<NodeId>, u32),
 }
 
 impl Schedule {
@@ -39,12 +43,26 @@ impl Schedule {
     pub fn draw(seed: u64, profile: &Profile) -> Self {
         let mut dice = Dice::new(seed, NodeId::HARNESS, "nemesis", 0);
         let mut ledger = Ledger::new(profile.losses.clone());
-        let mut steps = Vec::new();
+        let mut steps: Vec<Step> = Vec::new();
+        let mut gone = BTreeSet::new();
         let mut at_ms = profile.from_ms;
         loop {
             at_ms += dice.between(1, 2 * profile.every_ms.max(1));
             let Some(index) = dice.weighted(profile.weights.values().copied()) else { return Self(steps) };
             let kind = *profile.weights.keys().nth(index).expect("the index is of this map");
+            if kind == FaultKind::Lose {
+                let (those, most) = &profile.losable;
+                if at_ms < profile.until_ms && gone.len() < *most as usize && !those.is_empty() {
+                    let node = those[dice.index(those.len())];
+                    if gone.insert(node) {
+                        steps.push(Step { at_ms, fault: Fault::Lose { node } });
+                    }
+                }
+                if at_ms >= profile.until_ms {
+                    return Self(steps);
+                }
+                continue;
+            }
             let mut fault = draw_fault(&mut dice, kind, None, profile);
             if !ledger.allows(at_ms, &fault) {
                 let suffering = ledger.lost(at_ms);
@@ -112,17 +130,21 @@ fn draw_fault(dice: &mut Dice, kind: FaultKind, hit: Option<NodeId>, profile: &P
             kill_many(dice, kind, rack, for_ms)
         }
         FaultKind::Isolate => isolate(dice, node, profile, for_ms),
+        FaultKind::Split => split(dice, profile),
         FaultKind::RollingRestart => {
             let pause_ms = dice.between(500, 8_000);
             Fault::RollingRestart { nodes: profile.nodes.clone(), down_ms: for_ms, pause_ms }
         }
+        FaultKind::Cascade | FaultKind::CascadeWipe => cascade(dice, kind, profile),
+        FaultKind::Lose => unreachable!("who is gone for good is counted"),
     }
 }
 
 /// Mostly short, sometimes long; where there are others to take over, sometimes so long that they do.
 fn duration(dice: &mut Dice, profile: &Profile) -> u64 {
     let for_ms = if dice.one_in(4) { dice.between(1_000, 8_000) } else { dice.between(20, 1_000) };
-    if profile.nodes.len() > 1 && dice.one_in(4) { dice.between(8_000, 20_000) } else { for_ms }
+    let for_ms = if profile.nodes.len() > 1 && dice.one_in(4) { dice.between(8_000, 20_000) } else { for_ms };
+    profile.lasting_ms.unwrap_or(for_ms)
 }
 
 /// At the other end of a link: a client, or one of the other nodes.
@@ -162,6 +184,31 @@ fn kill_many(dice: &mut Dice, kind: FaultKind, nodes: &[NodeId], down_ms: u64) -
     Fault::KillMany { kind, nodes, down_ms, apart_ms }
 }
 
+fn shuffled(dice: &mut Dice, nodes: &[NodeId]) -> Vec<NodeId> {
+    let mut nodes = nodes.to_vec();
+    for end in (1..nodes.len()).rev() {
+        nodes.swap(end, dice.index(end + 1));
+    }
+    nodes
+}
+
+/// Mostly long enough for sessions to end, and for followers to count as late.
+fn split(dice: &mut Dice, profile: &Profile) -> Fault {
+    let mut some = shuffled(dice, &profile.nodes);
+    let others =
+        some.split_off(if some.len() > 1 { dice.between(1, some.len() as u64 - 1) as usize } else { 1 });
+    let for_ms = if dice.one_in(3) { dice.between(500, 10_000) } else { dice.between(10_000, 40_000) };
+    Fault::Split { some, others, for_ms }
+}
+
+/// Mostly slow enough for the ISR to shrink to those that are left.
+fn cascade(dice: &mut Dice, kind: FaultKind, profile: &Profile) -> Fault {
+    let nodes = shuffled(dice, &profile.brokers);
+    let apart_ms = if dice.one_in(4) { dice.between(50, 9_000) } else { dice.between(10_000, 16_000) };
+    let (down_ms, back_apart_ms) = (dice.between(20, 4_000), dice.between(1, 8_000));
+    Fault::Cascade { kind, nodes, apart_ms, down_ms, last_first: dice.coin(), back_apart_ms }
+}
+
 fn isolate(dice: &mut Dice, node: NodeId, profile: &Profile, for_ms: u64) -> Fault {
     let mut from = others(node, profile);
     // Clients that still reach it make it more dangerous.
@@ -178,8 +225,6 @@ fn isolate(dice: &mut Dice, node: NodeId, profile: &Profile, for_ms: u64) -> Fau
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     fn profile(brokers: u32) -> Profile {
@@ -194,6 +239,8 @@ mod tests {
             brokers,
             clients: vec![NodeId(102), NodeId(103)],
             losses: Losses::default(),
+            lasting_ms: None,
+            losable: (vec![NodeId(7), NodeId(8)], 1),
         }
     }
 

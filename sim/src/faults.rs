@@ -55,13 +55,22 @@ pub enum FaultKind {
     Wipe,
     /// A node is cut off from all others.
     Isolate,
+    /// Nothing passes between some nodes and all others.
+    Split,
     /// All nodes are asked to stop and are started again, one after the other.
     RollingRestart,
+    /// The brokers lose their power one after the other, each while those before it are still away, until none is
+    /// left; then they come back.
+    Cascade,
+    /// So they do, and all but the first to go come back with an empty disk.
+    CascadeWipe,
+    /// A controller's machine is gone, and never comes back.
+    Lose,
 }
 
 impl FaultKind {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Crash,
         Self::PowerLoss,
         Self::Stop,
@@ -83,7 +92,11 @@ impl FaultKind {
         Self::RackPowerLoss,
         Self::Wipe,
         Self::Isolate,
+        Self::Split,
         Self::RollingRestart,
+        Self::Cascade,
+        Self::CascadeWipe,
+        Self::Lose,
     ];
 
     /// As scenario files spell it.
@@ -110,13 +123,27 @@ impl FaultKind {
             Self::RackPowerLoss => "rack-power-loss",
             Self::Wipe => "wipe",
             Self::Isolate => "isolate",
+            Self::Split => "split",
             Self::RollingRestart => "rolling-restart",
+            Self::Cascade => "cascade",
+            Self::CascadeWipe => "cascade-wipe",
+            Self::Lose => "lose",
         }
     }
 
     /// Whether it takes the power from machines.
     pub fn takes_power(self) -> bool {
-        matches!(self, Self::PowerLoss | Self::PowerOff | Self::Blackout | Self::RackPowerLoss | Self::Wipe)
+        matches!(
+            self,
+            Self::PowerLoss
+                | Self::PowerOff
+                | Self::Blackout
+                | Self::RackPowerLoss
+                | Self::Wipe
+                | Self::Cascade
+                | Self::CascadeWipe
+                | Self::Lose
+        )
     }
 }
 
@@ -167,8 +194,23 @@ pub enum Fault {
     Wipe { node: NodeId, down_ms: u64 },
     /// See [`FaultKind::Isolate`].
     Isolate { node: NodeId, from: Vec<NodeId>, way: Way, for_ms: u64 },
+    /// See [`FaultKind::Split`].
+    Split { some: Vec<NodeId>, others: Vec<NodeId>, for_ms: u64 },
     /// See [`FaultKind::RollingRestart`]: each is down for so long, and so long up before the next is stopped.
     RollingRestart { nodes: Vec<NodeId>, down_ms: u64, pause_ms: u64 },
+    /// See [`FaultKind::Cascade`] and [`FaultKind::CascadeWipe`]: the kind says which. Each goes `apart_ms` after the one before. `down_ms` after the last has gone
+    /// the first is back, the one that went first or the one that went last; every other one `back_apart_ms`
+    /// after the one before.
+    Cascade {
+        kind: FaultKind,
+        nodes: Vec<NodeId>,
+        apart_ms: u64,
+        down_ms: u64,
+        last_first: bool,
+        back_apart_ms: u64,
+    },
+    /// See [`FaultKind::Lose`].
+    Lose { node: NodeId },
 }
 
 /// A process that is to be killed before a disk operation is killed after so long in any case.
@@ -193,7 +235,10 @@ impl Fault {
             Self::KillMany { kind, .. } => *kind,
             Self::Wipe { .. } => FaultKind::Wipe,
             Self::Isolate { .. } => FaultKind::Isolate,
+            Self::Split { .. } => FaultKind::Split,
             Self::RollingRestart { .. } => FaultKind::RollingRestart,
+            Self::Cascade { kind, .. } => *kind,
+            Self::Lose { .. } => FaultKind::Lose,
         }
     }
 
@@ -206,9 +251,14 @@ impl Fault {
             | Self::Pause { node, .. }
             | Self::Disk { node, .. }
             | Self::ClockStep { node, .. }
-            | Self::Wipe { node, .. } => vec![*node],
-            Self::KillMany { nodes, .. } | Self::RollingRestart { nodes, .. } => nodes.clone(),
-            Self::Cut { .. } | Self::SlowLink { .. } | Self::Isolate { .. } => Vec::new(),
+            | Self::Wipe { node, .. }
+            | Self::Lose { node } => vec![*node],
+            Self::KillMany { nodes, .. }
+            | Self::RollingRestart { nodes, .. }
+            | Self::Cascade { nodes, .. } => nodes.clone(),
+            Self::Cut { .. } | Self::SlowLink { .. } | Self::Isolate { .. } | Self::Split { .. } => {
+                Vec::new()
+            }
         }
     }
 
@@ -221,12 +271,17 @@ impl Fault {
             | Self::Disk { for_ms, .. }
             | Self::Cut { for_ms, .. }
             | Self::SlowLink { for_ms, .. }
-            | Self::Isolate { for_ms, .. } => *for_ms,
-            Self::ClockStep { .. } => 0,
+            | Self::Isolate { for_ms, .. }
+            | Self::Split { for_ms, .. } => *for_ms,
+            // Whoever is gone is not waited for.
+            Self::ClockStep { .. } | Self::Lose { .. } => 0,
             Self::KillMany { nodes, down_ms, apart_ms, .. } => down_ms + nodes.len() as u64 * apart_ms,
             Self::Wipe { down_ms, .. } => *down_ms,
             Self::RollingRestart { nodes, down_ms, pause_ms } => {
                 nodes.len() as u64 * (STOPPED_WITHIN_MS + down_ms + pause_ms)
+            }
+            Self::Cascade { nodes, apart_ms, down_ms, back_apart_ms, .. } => {
+                nodes.len() as u64 * (apart_ms + back_apart_ms) + down_ms
             }
         }
     }
@@ -277,10 +332,22 @@ impl fmt::Display for Fault {
                 };
                 write!(f, "{kind}: {node} {way} {} for {for_ms} ms", names(from))
             }
+            Self::Split { some, others, for_ms } => {
+                write!(f, "{kind} of {} from {} for {for_ms} ms", names(some), names(others))
+            }
             Self::RollingRestart { nodes, down_ms, pause_ms } => {
                 let nodes = names(nodes);
                 write!(f, "{kind} of {nodes}, each down for {down_ms} ms, {pause_ms} ms in between")
             }
+            Self::Cascade { nodes, apart_ms, down_ms, last_first, back_apart_ms, .. } => {
+                let (nodes, turn) = (names(nodes), if *last_first { "last" } else { "first" });
+                write!(
+                    f,
+                    "{kind} of {nodes}, {apart_ms} ms apart, the {turn} to go back {down_ms} ms after that, \
+                     {back_apart_ms} ms apart"
+                )
+            }
+            Self::Lose { node } => write!(f, "{kind} of {node}, for good"),
         }
     }
 }

@@ -94,8 +94,13 @@ impl Row {
     fn reach(self, kind: FaultKind, all: &BTreeSet<FaultKind>, copies: Copies) -> Reach {
         let comes = |kinds: &[FaultKind]| kinds.iter().any(|kind| all.contains(kind));
         let crashes = comes(&[FaultKind::Crash, FaultKind::CrashAll]);
-        let power =
-            comes(&[FaultKind::PowerLoss, FaultKind::Blackout, FaultKind::RackPowerLoss, FaultKind::Wipe]);
+        let power = comes(&[
+            FaultKind::PowerLoss,
+            FaultKind::Blackout,
+            FaultKind::RackPowerLoss,
+            FaultKind::Wipe,
+            FaultKind::Cascade,
+        ]);
         let restarts =
             power || crashes || comes(&[FaultKind::Stop, FaultKind::PowerOff, FaultKind::RollingRestart]);
         // What the leader alone has acknowledged is gone as soon as another one leads.
@@ -104,12 +109,12 @@ impl Row {
         }
         match kind {
             // The row survives the one or the other.
-            FaultKind::PowerLoss | FaultKind::Blackout | FaultKind::RackPowerLoss => match self.flush {
+            FaultKind::PowerLoss | FaultKind::Blackout | FaultKind::RackPowerLoss | FaultKind::Cascade => match self.flush {
                 Flush::EveryMessage => Reach::Harmless,
                 Flush::Off if crashes => Reach::Beyond,
                 Flush::Off => Reach::Loss,
             },
-            FaultKind::Wipe => Reach::Loss,
+            FaultKind::Wipe | FaultKind::CascadeWipe => Reach::Loss,
             // A sync that lies is no sync; without a loss of power nobody notices.
             FaultKind::LyingSync if power => Reach::Beyond,
             // A replica that reads rotten bytes while it recovers cannot tell them from a torn tail.
@@ -135,14 +140,17 @@ impl Row {
             | FaultKind::CutOneWay
             | FaultKind::SlowLink
             | FaultKind::Isolate
-            | FaultKind::ClockStep => Reach::Harmless,
+            | FaultKind::Split
+            | FaultKind::ClockStep
+            // A record lies on brokers. How many controllers may go is another row's: see `Scenario::check`.
+            | FaultKind::Lose => Reach::Harmless,
         }
     }
 }
 
 /// Whether others may come to lead what the node led that a fault hits.
 fn may_move_leaders(kind: FaultKind) -> bool {
-    !matches!(kind, FaultKind::ClockStep | FaultKind::BitRot | FaultKind::LyingSync)
+    !matches!(kind, FaultKind::ClockStep | FaultKind::BitRot | FaultKind::LyingSync | FaultKind::Lose)
 }
 
 impl fmt::Display for Row {

@@ -21,15 +21,23 @@ pub struct Key {
 }
 
 impl Key {
+    /// Topics of these numbers have the same name: they come one after the other.
+    pub const SCRATCH: u32 = 1_000;
+
     /// The topic's name.
     pub fn topic_name(self) -> String {
-        format!("topic-{}", self.topic)
+        if self.topic < Self::SCRATCH { format!("topic-{}", self.topic) } else { "scratch".to_owned() }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.topic_name(), self.partition)
+        if self.topic >= Self::SCRATCH {
+            write!(f, "{}#{}", self.topic_name(), self.topic - Self::SCRATCH)?;
+        } else {
+            write!(f, "{}", self.topic_name())?;
+        }
+        write!(f, "/{}", self.partition)
     }
 }
 
@@ -150,6 +158,17 @@ pub enum What {
         /// Where.
         offset: i64,
     },
+    /// It asked where a log ends, as far as it is committed, and was told.
+    Latest {
+        /// Of which partition.
+        key: Key,
+        /// Where.
+        offset: i64,
+        /// In which leader epoch.
+        epoch: i32,
+        /// When it asked, in virtual nanoseconds.
+        asked_ns: u64,
+    },
     /// The last reader of a partition, which began at its log start after everything had healed, has got
     /// everything up to its end.
     Drained {
@@ -230,6 +249,9 @@ impl fmt::Display for What {
             Self::Deleting { key, before: Some(before) } => write!(f, "deletes {key} before {before}"),
             Self::Deleting { key, before: None } => write!(f, "deletes all of {key}"),
             Self::LogStart { key, offset } => write!(f, "hears that {key} starts at {offset}"),
+            Self::Latest { key, offset, epoch, asked_ns } => {
+                write!(f, "hears that {key} ends at {offset} in epoch {epoch}, having asked at {asked_ns} ns")
+            }
             Self::Drained { key, end } => write!(f, "drained {key} up to {end}"),
             Self::Dated { key, records } => {
                 write!(f, "{} timestamps of {key}:", records.len())?;

@@ -62,6 +62,7 @@ pub mod mutant;
 pub mod nemesis;
 pub mod net;
 pub mod oracles;
+pub mod outage;
 pub mod process;
 pub mod regression;
 pub mod run;

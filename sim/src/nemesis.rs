@@ -130,7 +130,31 @@ impl<P: Program> Nemesis<P> {
                 }
             }
             Fault::Wipe { node, down_ms } => self.processes.wipe(node, DATA_DISK, down_ms),
+            Fault::Cascade { ref nodes, apart_ms, down_ms, last_first, back_apart_ms, .. } => {
+                let gone_ms = (nodes.len() as u64 - 1) * apart_ms;
+                for (place, &node) in (0..).zip(nodes) {
+                    let at_ms = place * apart_ms;
+                    let turn = if last_first { nodes.len() as u64 - 1 - place } else { place };
+                    let back_ms = gone_ms + down_ms + turn * back_apart_ms;
+                    self.later(at_ms, format!("{} reaches {node}", kind.label()), move |nemesis| {
+                        if !nemesis.state().is_peace {
+                            let down_ms = back_ms - at_ms;
+                            if kind == FaultKind::CascadeWipe && place > 0 {
+                                nemesis.processes.wipe(node, DATA_DISK, down_ms);
+                            } else {
+                                nemesis.processes.kill(node, true, down_ms);
+                            }
+                        }
+                    });
+                }
+            }
+            Fault::Lose { node } => self.processes.lose(node),
             Fault::Isolate { node, ref from, way, for_ms } => self.isolate(node, from, way, for_ms),
+            Fault::Split { ref some, ref others, for_ms } => {
+                let pairs = some.iter().flat_map(|one| others.iter().map(|other| (*one, *other)));
+                let links = pairs.flat_map(|(one, other)| [(one, other), (other, one)]).collect();
+                self.cut(links, for_ms, "the parts are connected again".to_owned());
+            }
             Fault::RollingRestart { ref nodes, down_ms, pause_ms } => {
                 let (nemesis, nodes) = (self.clone(), nodes.clone());
                 let rolling = async move { nemesis.restart_in_turn(&nodes, down_ms, pause_ms).await };
@@ -170,8 +194,8 @@ impl<P: Program> Nemesis<P> {
             let until = state.hurt_until_ns.entry(*link).or_default();
             *until = (*until).max(until_ns);
         }
-        let nemesis = self.clone();
-        self.later(for_ms, said, move |world| {
+        self.later(for_ms, said, move |nemesis| {
+            let world = &nemesis.world;
             for (from, to) in links {
                 let due_ns = nemesis.state().hurt_until_ns.get(&(from, to)).copied();
                 if due_ns.is_none_or(|due_ns| due_ns <= world.engine().now_ns()) {
@@ -201,16 +225,16 @@ impl<P: Program> Nemesis<P> {
         let disk = self.world.disk(node);
         let room = disk.used_bytes() + ROOM_LEFT;
         disk.set_faults(|faults| set_disk_fault(faults, kind, Some((rate, room))));
-        self.later(for_ms, format!("{} of {node} is over", kind.label()), move |world| {
-            world.disk(node).set_faults(|faults| set_disk_fault(faults, kind, None));
+        self.later(for_ms, format!("{} of {node} is over", kind.label()), move |nemesis| {
+            nemesis.world.disk(node).set_faults(|faults| set_disk_fault(faults, kind, None));
         });
     }
 
-    fn later(&self, for_ms: u64, said: String, action: impl FnOnce(&World) + Send + 'static) {
+    fn later(&self, for_ms: u64, said: String, action: impl FnOnce(&Self) + Send + 'static) {
         let nemesis = self.clone();
         self.world.engine().schedule(self.world.engine().now_ns() + for_ms * MS, move || {
             nemesis.note(&said);
-            action(&nemesis.world);
+            action(&nemesis);
         });
     }
 
@@ -260,7 +284,7 @@ impl<P: Program> Nemesis<P> {
             FaultKind::SlowDisk => sum(|disk| disk.stalls),
             FaultKind::BitRot => sum(|disk| disk.rotted),
             FaultKind::LyingSync => sum(|disk| disk.lies),
-            FaultKind::Cut | FaultKind::CutOneWay | FaultKind::Isolate => {
+            FaultKind::Cut | FaultKind::CutOneWay | FaultKind::Isolate | FaultKind::Split => {
                 net.held + net.cut_syns + net.lost_resets
             }
             FaultKind::SlowLink => net.slowed,
@@ -274,7 +298,10 @@ impl<P: Program> Nemesis<P> {
             | FaultKind::Blackout
             | FaultKind::RackPowerLoss
             | FaultKind::Wipe
-            | FaultKind::RollingRestart => times,
+            | FaultKind::RollingRestart
+            | FaultKind::Cascade
+            | FaultKind::CascadeWipe
+            | FaultKind::Lose => times,
         };
         let effects = injected.iter().map(|(kind, times)| (*kind, effect(*kind, *times))).collect();
         Fired { injected, effects, lost }

@@ -1,6 +1,6 @@
 //! Processes: what runs on the nodes, and who starts it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -45,6 +45,8 @@ pub struct Processes<P> {
 struct State {
     running: BTreeMap<NodeId, Running>,
     down_until_ns: BTreeMap<NodeId, u64>,
+    /// Those that never run again.
+    gone: BTreeSet<NodeId>,
     exits: Vec<Exit>,
     starts: u64,
     is_peace: bool,
@@ -66,7 +68,7 @@ impl<P: Program> Processes<P> {
     /// Starts the program on a node, if it has power and no process runs there.
     pub fn start(&self, node: NodeId) {
         let mut state = self.state();
-        if state.running.contains_key(&node) {
+        if state.running.contains_key(&node) || state.gone.contains(&node) {
             return;
         }
         self.world.power_on(node);
@@ -130,6 +132,12 @@ impl<P: Program> Processes<P> {
     pub fn wipe(&self, node: NodeId, name: &str, down_ms: u64) {
         self.kill(node, true, down_ms);
         self.world.disk(node).replace(name);
+    }
+
+    /// Takes a node's power for good.
+    pub fn lose(&self, node: NodeId) {
+        self.state().gone.insert(node);
+        self.kill(node, true, 0);
     }
 
     /// Keeps a node down for so long from now, or for as long as it was to be down before. Returns until when.
@@ -290,6 +298,10 @@ mod tests {
                 assert!(processes.is_running(NODE));
                 sleep(10_000).await;
                 assert_eq!(length(&world).await, 30);
+                processes.lose(NODE);
+                sleep(10_000).await;
+                processes.make_peace(&[NODE]);
+                assert!(!processes.is_running(NODE), "what is lost is lost");
                 let exits = processes.exits();
                 assert!(exits.len() > 2 && exits.iter().all(|exit| exit.reason == "thirty are enough"));
             })

@@ -18,6 +18,7 @@ use crate::guarantee::Losses;
 use crate::history::{ClientEvent, History, Tally};
 use crate::nemesis::{Fired, Hit, Isolation, Nemesis};
 use crate::oracles::{self, Class, Evidence};
+use crate::outage;
 use crate::process::{Processes, Program};
 use crate::scenario::{Expect, Scenario};
 use crate::swarm;
@@ -233,6 +234,8 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         faults: ran.fired.injected.keys().copied().collect(),
         losses: losses(&scenario, &ran.hits),
         isolations: ran.isolations,
+        outages: outage::outages(&scenario, &plan.schedule),
+        events_per_second: (per_second(world.engine().digest().1, now), scenario.time.most_events_per_second),
         copies: scenario.cluster.copies(),
         keys: scenario.keys(),
         idempotent: scenario.workload.idempotent,
@@ -257,6 +260,11 @@ pub fn run<P: Program, W: Workload>(plan: &Plan, keep: Keep, program: P, workloa
         starts: ran.starts,
         trace: world.engine().take_events(),
     }
+}
+
+fn per_second(events: u64, time_ns: u64) -> u64 {
+    const SECOND: u64 = 1_000 * MS;
+    events * SECOND / time_ns.max(SECOND)
 }
 
 /// The hits after which a machine may have lost what it had counted.

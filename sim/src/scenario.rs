@@ -71,6 +71,9 @@ pub struct Cluster {
     pub topics: u32,
     /// How many partitions each; about so many where the seed draws the rest.
     pub partitions: i32,
+    /// Whether the cluster is formatted with eligible leader replicas (KIP-966); if not said, the seed draws it,
+    /// and without swarm it is.
+    pub eligible: Option<bool>,
     /// Topic configs, by Kafka's names.
     pub topic: BTreeMap<String, String>,
     /// Broker configs, by Kafka's names.
@@ -122,6 +125,7 @@ impl Default for Cluster {
             min_insync: None,
             topics: 1,
             partitions: 2,
+            eligible: None,
             topic: BTreeMap::new(),
             broker: BTreeMap::new(),
             swarm: true,
@@ -137,11 +141,13 @@ pub struct Time {
     pub busy_ms: u64,
     /// How long everything may take, once all is healed, to make progress again.
     pub patience_ms: u64,
+    /// So many events of the engine may come per virtual second, on average.
+    pub most_events_per_second: Option<u64>,
 }
 
 impl Default for Time {
     fn default() -> Self {
-        Self { busy_ms: 40_000, patience_ms: 60_000 }
+        Self { busy_ms: 40_000, patience_ms: 60_000, most_events_per_second: None }
     }
 }
 
@@ -161,6 +167,13 @@ pub struct Workload {
     pub idempotent: bool,
     /// The mean time between two DeleteRecords; none come if it is 0.
     pub delete_records_every_ms: u64,
+    /// The mean time between two things that an operator does: preferred elections, reassignments, topics
+    /// deleted and created again; none come if it is 0.
+    pub operate_every_ms: u64,
+    /// The mean time between two questions where logs end, of whoever keeps asking; none come if it is 0.
+    pub ask_ends_every_ms: u64,
+    /// Consumers that read from the replica of their own rack, where brokers let them (KIP-392).
+    pub rack_readers: u32,
 }
 
 impl Default for Workload {
@@ -172,6 +185,9 @@ impl Default for Workload {
             record_bytes: 800,
             idempotent: true,
             delete_records_every_ms: 0,
+            operate_every_ms: 0,
+            ask_ends_every_ms: 0,
+            rack_readers: 0,
         }
     }
 }
@@ -196,14 +212,26 @@ pub struct Faults {
     /// On how many machines at a time the faults may come that are losses to the row; if not said, on as many
     /// as the row survives, and on any number where the scenario must fail.
     pub machines: Option<u32>,
+    /// How long each of them lasts; if not said, the seed draws that.
+    pub lasting_ms: Option<u64>,
+    /// How many controllers may be gone for good: of the voters a minority, where the scenario must pass.
+    pub lost_controllers: u32,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { every_ms: 2_500, weights: BTreeMap::new(), machines: None }
+        Self {
+            every_ms: 2_500,
+            weights: BTreeMap::new(),
+            machines: None,
+            lasting_ms: None,
+            lost_controllers: 0,
+        }
     }
 }
 
+/// Names who picks the replica that a consumer reads from.
+const REPLICA_SELECTOR: &str = "replica.selector.class";
 /// More nodes than this are no cluster that anybody has asked for.
 const MOST_NODES: u32 = 9;
 
@@ -279,7 +307,7 @@ impl Scenario {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be positive"));
         }
-        if self.workload.producers + self.workload.consumers > 100 {
+        if self.workload.producers + self.workload.consumers + self.workload.rack_readers > 100 {
             return Err("at most 100 clients".to_owned());
         }
         self.check_configs()?;
@@ -288,6 +316,7 @@ impl Scenario {
             return Err("idempotent producers need acks \"all\"".to_owned());
         }
         let survives = self.row.survives(&self.fault_kinds(), self.cluster.copies(), self.machines());
+        let survives = survives.and_then(|()| self.keeps_a_majority());
         match &self.expect {
             Expect::Pass => survives
                 .map_err(|kind| format!("expects to pass, but {} is beyond {}", kind.label(), self.row)),
@@ -304,6 +333,14 @@ impl Scenario {
         }
     }
 
+    /// The metadata quorum survives the permanent loss of a minority of voters. Only controllers that are
+    /// nothing else may go: how many brokers may is the row's to say.
+    fn keeps_a_majority(&self) -> Result<(), FaultKind> {
+        let lost =
+            if self.fault_kinds().contains(&FaultKind::Lose) { self.faults.lost_controllers } else { 0 };
+        if 2 * lost < self.cluster.voters().len() as u32 { Ok(()) } else { Err(FaultKind::Lose) }
+    }
+
     fn check_cluster(&self) -> Result<(), String> {
         let Cluster { nodes, draw_nodes, swarm, .. } = self.cluster;
         let copies = self.cluster.copies();
@@ -318,6 +355,13 @@ impl Scenario {
         }
         if draw_nodes && !swarm {
             return Err("cluster.draw-nodes needs cluster.swarm".to_owned());
+        }
+        let can_lose = if draw_nodes { 0 } else { self.cluster.controllers };
+        if self.faults.lost_controllers > can_lose {
+            return Err(format!("{can_lose} controllers can be gone for good, no more"));
+        }
+        if self.workload.rack_readers > 0 && !self.cluster.broker.contains_key(REPLICA_SELECTOR) {
+            return Err(format!("readers of a rack need the broker config {REPLICA_SELECTOR}"));
         }
         if draw_nodes && self.cluster.replicas.or(self.cluster.min_insync).is_some() {
             return Err("where the seed draws the nodes it draws the replicas, too".to_owned());
@@ -400,6 +444,22 @@ impl Scenario {
         (0..self.workload.consumers).map(|n| NodeId(100 + self.workload.producers + n)).collect()
     }
 
+    /// The nodes of those who read from the replica of their rack.
+    pub fn rack_readers(&self) -> Vec<NodeId> {
+        let before = self.workload.producers + self.workload.consumers;
+        (0..self.workload.rack_readers).map(|n| NodeId(100 + before + n)).collect()
+    }
+
+    /// The node of whoever keeps asking where logs end.
+    pub fn asker(&self) -> NodeId {
+        NodeId(95)
+    }
+
+    /// The node of whoever operates the cluster.
+    pub fn operator(&self) -> NodeId {
+        NodeId(96)
+    }
+
     /// The node of whoever sends what no producer would.
     pub fn pedant(&self) -> NodeId {
         NodeId(97)
@@ -434,7 +494,9 @@ impl Scenario {
             brokers: self.brokers(),
             racks: self.cluster.racks(),
             losses: self.losses(),
-            clients: self.producers().into_iter().chain(self.consumers()).collect(),
+            lasting_ms: self.faults.lasting_ms,
+            losable: (self.nodes().split_off(self.cluster.nodes as usize), self.faults.lost_controllers),
+            clients: [self.producers(), self.consumers(), self.rack_readers()].concat(),
         }
     }
 }
@@ -500,6 +562,20 @@ mod tests {
         assert_eq!(scenario.cluster.copies(), Copies { replicas: 3, min_insync: 2 });
         let racks: Vec<usize> = scenario.cluster.racks().iter().map(Vec::len).collect();
         assert_eq!(racks, [3, 2]);
+    }
+
+    #[test]
+    fn the_quorum_survives_the_loss_of_a_minority() {
+        let text = |expect: &str, controllers: u32, lost: u32| {
+            HEAD.replace("\"pass\"", expect)
+                + &format!("[cluster]\nnodes = 3\ncontrollers = {controllers}\n")
+                + &format!("[faults]\nweights = {{ lose = 1 }}\nlost-controllers = {lost}")
+        };
+        Scenario::parse("x.toml", &text("\"pass\"", 5, 2)).expect("three of five are left");
+        assert!(error(&text("\"pass\"", 5, 3)).contains("expects to pass, but lose is beyond"));
+        assert!(error(&text("\"pass\"", 4, 2)).contains("lose is beyond"));
+        assert!(error(&text("\"pass\"", 2, 3)).contains("2 controllers can be gone"));
+        Scenario::parse("x.toml", &text("{ fail = [\"progress\"] }", 5, 3)).expect("two are too few");
     }
 
     #[test]

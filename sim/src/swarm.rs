@@ -44,7 +44,27 @@ pub fn settle(scenario: &Scenario, seed: u64) -> Scenario {
         let interval = dice.coin().then(|| dice.between(200, 5_000).to_string());
         set(&mut cluster.broker, name, interval);
     }
+    settle_metadata(&mut settled, dice);
     settled
+}
+
+/// Some clusters take snapshots of their metadata all the time and keep little of the log, so that whoever was away
+/// gets one. Some were formatted without eligible leader replicas: those lose nothing, but a partition that has only
+/// one replica left in sync and loses that has nobody to lead it.
+fn settle_metadata(settled: &mut Scenario, dice: impl Fn(&'static str) -> Dice) {
+    if settled.cluster.all().len() == 1 {
+        return;
+    }
+    let mut snapshots = dice("swarm snapshots");
+    if snapshots.coin() {
+        let between = snapshots.between(1, 4_000).to_string();
+        set(&mut settled.cluster.broker, "metadata.log.max.record.bytes.between.snapshots", Some(between));
+        let kept = snapshots.between(1, 8_000).to_string();
+        set(&mut settled.cluster.broker, "metadata.max.retention.bytes", Some(kept));
+    }
+    let loses = !settled.row.losses(&settled.fault_kinds(), settled.cluster.copies()).is_empty();
+    let without = dice("swarm eligible").one_in(5) && !loses && settled.expect == Expect::Pass;
+    settled.cluster.eligible.get_or_insert(!without);
 }
 
 /// How many nodes, replicas and acknowledgements. What the outcome does not survive does not come.

@@ -1,22 +1,36 @@
 //! `committed-durable` (DESIGN, "What we promise"): what a replica knew to be committed stays in its log, through
 //! every fault that its row of the table survives: a log never opens, and is never cut, below the greatest
 //! high watermark that it has shown. A machine that suffered a loss which only the other replicas make good begins
-//! anew when it opens its log.
+//! anew when it opens its log, and so does one that was no replica in between.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ottla::env::Event;
-use ottla::types::Offset;
+use ottla::types::{Offset, PartitionKey};
 
 use super::{AckedValue, Evidence, Violation};
+use crate::engine::NodeId;
 use crate::faults::KILLED_WITHIN_MS;
 use crate::nemesis::Hit;
 
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
     let (mut greatest, mut opened_ns) = (BTreeMap::new(), BTreeMap::new());
+    let mut metadata_end = Offset::ZERO;
     for observed in &evidence.observed {
         let node = observed.life.node;
+        if let Event::MetadataCommitted { end, image, .. } = &observed.event {
+            // A node that comes back begins with what was once so.
+            if *end <= metadata_end {
+                continue;
+            }
+            metadata_end = *end;
+            greatest.retain(|(replica, partition): &(NodeId, PartitionKey), _| {
+                let there = image.partition(partition.topic_id, partition.index);
+                there.is_none_or(|there| there.replicas.iter().any(|id| id.0 == replica.0 as i32))
+            });
+            continue;
+        }
         let (partition, end, how) = match &observed.event {
             Event::PositionsMoved { partition, high_watermark, .. } => {
                 let top = greatest.entry((node, *partition)).or_insert(high_watermark.0);
@@ -59,7 +73,6 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
 mod tests {
     use super::super::{inside::*, planted::*};
     use super::*;
-    use crate::engine::NodeId;
     use crate::faults::FaultKind;
     use crate::guarantee::Copies;
 
@@ -90,6 +103,17 @@ mod tests {
         assert!(check(&evidence).is_some(), "another machine's loss");
         evidence.losses[0] = Hit { time_ns: 9, node: NodeId(1), kind: FaultKind::Wipe };
         assert!(check(&evidence).is_some(), "a loss that came later");
+    }
+
+    #[test]
+    fn who_was_no_replica_in_between_begins_anew() {
+        let left = |node: u32| {
+            let events =
+                vec![(node, moved(0, 5, 5, 7)), (9, metadata(1, &[(1, &[1])])), (node, opened(0, 0, 0))];
+            check(&said_by(events))
+        };
+        assert_eq!(left(3), None, "the replicas are 1 and 2");
+        assert!(left(2).is_some());
     }
 
     #[test]

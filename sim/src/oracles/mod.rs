@@ -31,6 +31,11 @@
 //! | `leader-completeness` | what was committed is in the log of every later leader | Raft; DESIGN, "What we promise" |
 //! | `high-watermark-backed` | it rises to what all in sync have counted | R3 |
 //! | `cut-off` | a leader that nobody reaches commits nothing new | DESIGN, "Oracles" |
+//! | `eligible` | who may be elected has all that is committed | R3, R4, E1, E2 |
+//! | `too-few` | with fewer in sync than `min.insync.replicas` a leader appends nothing | R6 |
+//! | `latest` | who asks where a log ends is told no less than was committed | R7; KIP-207 |
+//! | `serves` | while few are away the others serve | DESIGN, "Oracles" |
+//! | `quiet` | a cluster that has nothing to do does next to nothing | F3 |
 //! | `metadata-agree` | images at equal offsets are equal | DESIGN, "Metadata" |
 //! | `unexpected-exit` | a broker ends by itself only when its disk failed | DESIGN, "Supervision" |
 //! | `prompt` | without a fault nothing takes long | DESIGN, "Syncs": no timer |
@@ -43,11 +48,13 @@ mod committed_durable;
 mod cut_off;
 mod diverged;
 mod duplicate;
+mod eligible;
 mod g1a;
 mod garbled;
 mod high_watermark_backed;
 mod high_watermark_monotone;
 mod inconsistent_offsets;
+mod latest;
 mod leader_completeness;
 mod list_offsets;
 mod log_start;
@@ -62,11 +69,14 @@ mod position_lost;
 mod positions_ordered;
 mod progress;
 mod prompt;
+mod quiet;
 mod read_committed;
 mod reordered;
 mod retention;
 mod sequence;
+mod serves;
 mod timeline;
+mod too_few;
 mod unexpected_exit;
 mod unseen;
 mod vanished;
@@ -80,6 +90,7 @@ use crate::faults::FaultKind;
 use crate::guarantee::Copies;
 use crate::history::{Acks, ClientEvent, Key, Value, What};
 use crate::nemesis::{Hit, Isolation};
+use crate::outage::Outage;
 use crate::process::Exit;
 use crate::scenario::Retention;
 use crate::world::Observed;
@@ -101,6 +112,10 @@ pub struct Evidence {
     pub losses: Vec<Hit>,
     /// The nodes that were cut off from all others.
     pub isolations: Vec<Isolation>,
+    /// The times at which few were away, and nothing else was wrong.
+    pub outages: Vec<Outage>,
+    /// How many events of the engine there were per virtual second, and how many there may be.
+    pub events_per_second: (u64, Option<u64>),
     /// How many copies there are of each record.
     pub copies: Copies,
     /// Every partition.
@@ -156,7 +171,7 @@ const fn safety(name: &'static str, check: fn(&Evidence) -> Option<Violation>) -
 }
 
 /// Every oracle; safety first.
-pub const ALL: [Oracle; 32] = [
+pub const ALL: [Oracle; 37] = [
     safety("positions-ordered", positions_ordered::check),
     safety("high-watermark-monotone", high_watermark_monotone::check),
     safety("committed-durable", committed_durable::check),
@@ -165,7 +180,9 @@ pub const ALL: [Oracle; 32] = [
     safety("diverged", diverged::check),
     safety("leader-completeness", leader_completeness::check),
     safety("high-watermark-backed", high_watermark_backed::check),
+    safety("eligible", eligible::check),
     safety("cut-off", cut_off::check),
+    safety("too-few", too_few::check),
     safety("ack-committed", ack_committed::check),
     safety("read-committed", read_committed::check),
     safety("garbled", garbled::check),
@@ -183,10 +200,13 @@ pub const ALL: [Oracle; 32] = [
     safety("log-start", log_start::check),
     safety("retention", retention::check),
     safety("list-offsets", list_offsets::check),
+    safety("latest", latest::check),
     safety("answers", answers::check),
     safety("sequence", sequence::check),
     safety("unexpected-exit", unexpected_exit::check),
     Oracle { name: "prompt", class: Class::Liveness, check: prompt::check },
+    Oracle { name: "serves", class: Class::Liveness, check: serves::check },
+    Oracle { name: "quiet", class: Class::Liveness, check: quiet::check },
     Oracle { name: "progress", class: Class::Liveness, check: progress::check },
     Oracle { name: "whole", class: Class::Liveness, check: whole::check },
 ];

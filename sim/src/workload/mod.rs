@@ -4,14 +4,19 @@
 //! read everything, go back now and then, and rest now and then. Once all has healed every producer sends to
 //! every partition until that is acknowledged; when all producers have ended, an auditor reads every partition
 //! from its beginning to its end, and looks some of its records up by their timestamps. Where a scenario asks
-//! for it, somebody deletes records meanwhile; elsewhere a pedant sends what no producer would.
+//! for it, somebody deletes records meanwhile; elsewhere a pedant sends what no producer would. Where it asks for
+//! that, too, others read from the replicas of their racks, keep asking where logs end, or operate the cluster.
 
 mod audit;
 mod consume;
 mod delete;
+mod ends;
+mod operate;
 pub mod payload;
 mod pedant;
 mod produce;
+mod rack;
+mod raw;
 
 use std::time::Duration;
 
@@ -26,6 +31,7 @@ use crate::env::SimEnv;
 use crate::guarantee::Flush;
 use crate::history::{Key, What};
 use crate::run::{Stage, Workload};
+use crate::scenario::Scenario;
 
 /// The port where brokers answer.
 pub const BROKER_PORT: u16 = 9092;
@@ -63,7 +69,21 @@ impl Workload for Clients {
             let env = stage.world.env(scenario.pedant());
             env.clone().spawn("pedant", pedant::insist(stage.clone(), env))
         });
-        for client in producers.into_iter().chain(deleter).chain(pedant) {
+        let workload = &scenario.workload;
+        let asker = (workload.ask_ends_every_ms > 0).then(|| {
+            let env = stage.world.env(scenario.asker());
+            env.clone().spawn("asker", ends::ask(stage.clone(), env))
+        });
+        let operator = (workload.operate_every_ms > 0).then(|| {
+            let env = stage.world.env(scenario.operator());
+            env.clone().spawn("operator", operate::operate(stage.clone(), env))
+        });
+        let rack_readers = scenario.rack_readers().into_iter().map(|node| {
+            let (env, stage) = (stage.world.env(node), stage.clone());
+            env.clone().spawn("rack reader", rack::read(stage, env))
+        });
+        let others: Vec<TaskHandle> = rack_readers.chain(asker).chain(operator).collect();
+        for client in producers.into_iter().chain(deleter).chain(pedant).chain(others) {
             client.join().await;
         }
         audit::audit(&stage, stage.world.env(scenario.auditor())).await;
@@ -94,25 +114,10 @@ fn partition_of(key: Key) -> TopicPartition {
 async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     let scenario = &stage.scenario;
     let env = stage.world.env(node);
-    let flush = match scenario.row.flush {
-        Flush::EveryMessage => "1".to_owned(),
-        Flush::Off => i64::MAX.to_string(),
-    };
-    let copies = scenario.cluster.copies();
-    let replicas = i16::try_from(copies.replicas).expect("no more than there are nodes");
-    let mut topics: Vec<NewTopic> = (0..scenario.cluster.topics)
-        .map(|topic| {
-            let name = Key { topic, partition: 0 }.topic_name();
-            let mut new = NewTopic::new(&name, scenario.cluster.partitions, replicas);
-            new.configs.insert("flush.messages".to_owned(), flush.clone());
-            new.configs.insert("min.insync.replicas".to_owned(), copies.min_insync.to_string());
-            // Steps take a simulated wall clock days off: a broker that refuses timestamps an hour ahead of its
-            // own, as Kafka's default has it, would then refuse everything, and be right.
-            new.configs.insert("message.timestamp.after.max.ms".to_owned(), i64::MAX.to_string());
-            new.configs.extend(scenario.cluster.topic.clone());
-            new
-        })
-        .collect();
+    let name = |topic| Key { topic, partition: 0 }.topic_name();
+    let topics = 0..scenario.cluster.topics;
+    let mut topics: Vec<NewTopic> =
+        topics.map(|topic| new_topic(scenario, &name(topic), scenario.cluster.partitions)).collect();
     let mut admin = Admin::new(&env, client_config(stage, &env), 0).expect("the addresses are well-formed");
     while !topics.is_empty() {
         let created = admin.create_topics(&topics, false).await;
@@ -126,6 +131,24 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
         env.clock().sleep(Duration::from_millis(100)).await;
     }
     admin
+}
+
+/// A topic as the scenario asks for.
+fn new_topic(scenario: &Scenario, name: &str, partitions: i32) -> NewTopic {
+    let flush = match scenario.row.flush {
+        Flush::EveryMessage => "1".to_owned(),
+        Flush::Off => i64::MAX.to_string(),
+    };
+    let copies = scenario.cluster.copies();
+    let replicas = i16::try_from(copies.replicas).expect("no more than there are nodes");
+    let mut new = NewTopic::new(name, partitions, replicas);
+    new.configs.insert("flush.messages".to_owned(), flush);
+    new.configs.insert("min.insync.replicas".to_owned(), copies.min_insync.to_string());
+    // Steps take a simulated wall clock days off: a broker that refuses timestamps an hour ahead of its own, as
+    // Kafka's default has it, would then refuse everything, and be right.
+    new.configs.insert("message.timestamp.after.max.ms".to_owned(), i64::MAX.to_string());
+    new.configs.extend(scenario.cluster.topic.clone());
+    new
 }
 
 /// Writes down the topics' ids, by which the broker speaks of them to whoever watches it.
