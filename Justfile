@@ -44,7 +44,7 @@ clients *SUITES:
 chaos *OPTIONS:
     tests/chaos/run {{OPTIONS}}
 
-# Ottla and Apache Kafka side by side; takes the better part of an hour
+# Ottla and Apache Kafka side by side, one broker and three; takes more than an hour
 bench *OPTIONS:
     benches/side_by_side/run {{OPTIONS}}
 

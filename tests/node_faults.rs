@@ -199,7 +199,8 @@ fn a_directory_that_fails_takes_its_own_partitions_along() {
             fails(&cluster.disk, "/one");
             assert_eq!(append(&connection, -1, "new", 0).await, FAILED);
             let failure = cluster.failure().await;
-            assert!(failure.contains("/one") && failure.contains("new-0"), "{failure}");
+            // Of the append, or of what is left of the topic that was deleted: whichever comes first.
+            assert!(failure.contains("log directory /one has failed"), "{failure}");
         });
     }
 }

@@ -75,7 +75,10 @@ class Producer:
         error = ctypes.create_string_buffer(512)
         config = ctypes.c_void_p(library.rd_kafka_conf_new())
         for name, value in (("bootstrap.servers", servers.bootstrap), ("enable.idempotence", "true"),
-                            ("linger.ms", "0"), ("broker.address.family", "v4"), ("log_level", "0")):
+                            ("linger.ms", "0"), ("broker.address.family", "v4"), ("log_level", "0"),
+                            # A second of back-off, which is the default's end, would say nothing of the brokers.
+                            ("retry.backoff.ms", "50"), ("retry.backoff.max.ms", "50"),
+                            ("topic.metadata.refresh.fast.interval.ms", "50")):
             if library.rd_kafka_conf_set(config, name.encode(), value.encode(), error, len(error)) != 0:
                 raise SystemExit(error.value.decode())
         # The library calls it as long as the producer lives.

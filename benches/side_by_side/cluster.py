@@ -78,7 +78,7 @@ def fail_over(options, servers, case):
         load.send_for((process.ready + phase - time.monotonic()) % HEARTBEAT_SECONDS)
         seconds.append(kill_one(load, process, led))
         process.start()
-        process.wait_for_metadata(3, 60)
+        process.wait_for_metadata(3, 120)
         while not has_full_isrs(servers, topic):
             load.send_for(0.5)
         elect_preferred_leaders(servers.processes[0].port)
@@ -117,7 +117,7 @@ def many_partitions(options, servers, case):
     return result
 
 
-def idle_cpu(servers, seconds=20):
+def idle_cpu(servers, seconds=10):
     """Per cent of a core that a broker uses, on average."""
     time.sleep(2)
     before, began = servers.cpu_seconds(), time.monotonic()

@@ -67,7 +67,7 @@ class Servers:
         self.bootstrap = ",".join(f"127.0.0.1:{process.port}" for process in processes)
         try:
             for process in processes:
-                process.wait_for_metadata(len(processes), 60)
+                process.wait_for_metadata(len(processes), 120)
         except SystemExit:
             self.stop()
             raise

@@ -197,7 +197,7 @@ impl<E: Env> Lifecycle<E> {
         let id = BrokerId(self.registration.broker_id);
         match before.filter(|(_, known)| *known == epoch) {
             None => {
-                tracing::warn!(%id, "another broker with this id was alive a moment ago: waiting for its session to end");
+                tracing::warn!(%id, "a broker with this id was alive a moment ago: its session has to end first");
                 Ok((now, epoch))
             }
             Some((since, _)) if now.since(since) > self.session_timeout * 2 => {

@@ -100,7 +100,11 @@ struct Check<'a, E: Env> {
 
 impl<E: Env> Check<'_, E> {
     async fn run(self) -> Result<(), Unreachable> {
-        let Self { env, config, address, socket: (listener, socket) } = self;
+        let Self { env, config, mut address, socket: (listener, socket) } = self;
+        if address.port == 0 {
+            // Whichever was bound.
+            address.port = socket.local_address().port();
+        }
         if is_bound_there(listener, socket.local_address(), &address) {
             return Ok(());
         }
@@ -137,8 +141,7 @@ impl<E: Env> Check<'_, E> {
 fn is_bound_there(listener: &Listener, bound: SocketAddr, address: &HostPort) -> bool {
     let loopback = |host: &str| matches!(host, "localhost" | "127.0.0.1");
     let same = listener.host == address.host || loopback(&listener.host) && loopback(&address.host);
-    // Port 0 stands for whichever was bound.
-    same && (address.port == bound.port() || address.port == 0)
+    same && address.port == bound.port()
 }
 
 async fn dial<E: Env>(env: &E, address: &HostPort) -> Result<<E::Network as Network>::Stream, NetworkError> {

@@ -47,17 +47,17 @@ impl AlterPartition {
 pub(super) struct Pending {
     /// The latest copy.
     asked: AlterPartition,
-    /// It was answered, though that settled nothing.
-    answered: bool,
-    /// There is a copy, or one of the request that this one takes the place of, whose fate is unknown.
-    lost: bool,
-    /// Whom the request named that is taken back by this one: they may yet be granted.
+    /// How many copies have no answer.
+    unanswered: u32,
+    /// It takes the place of a request of which a copy has no answer.
+    takes_back: bool,
+    /// Whom that one named: they may yet be granted.
     taken_back: Vec<BrokerId>,
 }
 
 impl Pending {
     fn new(asked: AlterPartition) -> Self {
-        Self { asked, answered: false, lost: false, taken_back: Vec::new() }
+        Self { asked, unanswered: 1, takes_back: false, taken_back: Vec::new() }
     }
 
     /// All who are in the ISR if what is under way is granted.
@@ -147,8 +147,8 @@ impl Partition {
             return AlterOutcome::Stale;
         };
         let latest = pending.asked.serial == sent.serial;
-        pending.answered |= latest;
-        let lost = pending.lost;
+        pending.unanswered = pending.unanswered.saturating_sub(1);
+        let may_be_granted = pending.unanswered > 0 || pending.takes_back;
         leading.now = leading.now.max(now);
         let answer = match answer {
             Ok(altered) if self.commit(altered) => return AlterOutcome::Committed(self.finish_step(before)),
@@ -156,7 +156,7 @@ impl Partition {
             Err(code) => code,
         };
         match answer {
-            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if latest && lost => {
+            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if latest && may_be_granted => {
                 self.take_back();
                 AlterOutcome::Resend
             }
@@ -189,8 +189,7 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else { return None };
         let pending = leading.pending.as_mut()?;
         leading.asked += 1;
-        pending.lost |= !pending.answered;
-        pending.answered = false;
+        pending.unanswered = pending.unanswered.saturating_add(1);
         pending.asked.serial = leading.asked;
         Some(pending.asked.clone())
     }
@@ -201,6 +200,7 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else { panic!("only a leader asks") };
         let pending = leading.pending.as_mut().expect("it was just refused");
         pending.taken_back = pending.members().filter(|member| !registration.isr.contains(member)).collect();
+        (pending.takes_back, pending.unanswered) = (true, 0);
         // With the partition epoch in force nobody in the ISR has started anew.
         let as_it_is = |id: &BrokerId| IsrMember { broker: *id, broker_epoch: BrokerEpoch::NONE };
         pending.asked.isr = registration.isr.iter().map(as_it_is).collect();

@@ -1,5 +1,6 @@
 """The nodes: processes of `ottla server`, and what each of them says of the cluster."""
 import pathlib
+import re
 import signal
 import socket
 import struct
@@ -10,6 +11,8 @@ import network
 
 CLUSTER_ID = "4L6g3nShT-eMCtK--X86sw"
 VOTERS = (1, 2, 3)
+ACTIVE = re.compile(rb"this node is the active controller epoch=(\d+)")
+COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 CLIENT_PORT = 9092
 CONTROLLER_PORT = 9093
 
@@ -25,6 +28,7 @@ class Node:
         self.id, self.net, self.ottla = id, net, ottla
         self.directory = pathlib.Path(work) / f"node{id}"
         self.directory.mkdir(parents=True)
+        self.data = self.directory / "data"
         self.log_path = self.directory / "log"
         self.properties = self.directory / "server.properties"
         self.properties.write_text(self._properties())
@@ -43,7 +47,7 @@ class Node:
         voters = ",".join(f"{id}@{network.address(id)}:{CONTROLLER_PORT}" for id in VOTERS)
         return (f"process.roles={roles}\nnode.id={self.id}\ncontroller.quorum.voters={voters}\n"
                 f"listeners={listeners}\ncontroller.listener.names=CONTROLLER\n"
-                f"log.dirs={self.directory}/data\n"
+                f"log.dirs={self.data}\n"
                 # So that leadership comes back between two faults; by default that is looked into every 300 s.
                 "leader.imbalance.check.interval.seconds=1\n")
 
@@ -100,6 +104,13 @@ class Node:
         if self.process.poll() is not None:
             raise RuntimeError(f"node {self.id} ended by itself with code {self.process.returncode}: "
                                f"see {self.log_path}")
+
+
+def active_controller(nodes):
+    """The node whose controller became active last, as the nodes' logs tell (`OTTLA_LOG=info`)."""
+    epochs = [(int(epoch), node.id) for node in nodes
+              for epoch in ACTIVE.findall(COLOUR.sub(b"", node.log_path.read_bytes()))]
+    return max(epochs, default=(0, None))[1]
 
 
 class View:

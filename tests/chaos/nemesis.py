@@ -2,6 +2,7 @@
 import random
 import time
 
+import cluster
 from run_of import PARTITIONS, Failed, Run, milliseconds
 
 # Longer than broker.session.timeout.ms (9 s): the victim is fenced, and others lead.
@@ -63,7 +64,8 @@ class Nemesis:
         other = min((id for id in run.nodes if id != victim), key=lambda id: (id % 2 == 0) != (other_choice < 0.5))
         led = view.led_by(victim)
         name = fault.name.format(other=other)
-        run.say(f"node {victim} is {name} for {seconds:.1f} s; it leads {len(led)} partitions")
+        quorum = " and the quorum" if cluster.active_controller(run.nodes.values()) == victim else ""
+        run.say(f"node {victim} is {name} for {seconds:.1f} s; it leads {len(led)} partitions{quorum}")
         run.shared.forget_first()
         begun = time.monotonic()
         fault.begin(victim, other)
@@ -71,7 +73,7 @@ class Nemesis:
         run.sleep(seconds)
         fault.end(victim)
         healed = time.monotonic()
-        self._settle(fault, victim, led, begun, healed)
+        self._settle(fault, victim, led, begun, healed, quorum)
 
     def _next(self):
         """Every kind comes up before one comes up again, and a kill first."""
@@ -84,7 +86,7 @@ class Nemesis:
                 self.bag.append(kill)
         return self.bag.pop()
 
-    def _settle(self, fault, victim, led, begun, healed):
+    def _settle(self, fault, victim, led, begun, healed, quorum):
         run = self.run
         for node in run.nodes.values():
             node.check_alive()
@@ -97,7 +99,7 @@ class Nemesis:
             silent = [partition for partition in range(PARTITIONS) if not run.shared.first_after[partition]]
             raise Failed(f"no record of partitions {silent} was acknowledged since node {victim} was {fault.name}")
         times = [run.shared.first_after[partition] - begun for partition in led]
-        kind = fault.name.replace("{other}", "one other")
+        kind = fault.name.replace("{other}", "one other") + (quorum and ", the active controller")
         self.fail_overs.setdefault(kind, []).extend(times)
         self.recoveries.setdefault(kind, []).append(whole)
         self.counts[kind] = self.counts.get(kind, 0) + 1

@@ -93,6 +93,9 @@ class Rolling:
 
     def remove(self):
         node = self.run.nodes.pop(LEAVER)
+        left = lambda: [path.name for path in node.data.glob(f"{TOPIC}-*") if not path.name.endswith("-delete")]
+        if not self.run.wait_for(lambda: not left(), 30):
+            raise Failed(f"node {LEAVER} has kept replicas that were moved away: {left()}")
         seconds = node.stop()
         self.tools.bootstrap = cluster.bootstrap(self.run.nodes)
         self.tools.ask("ClusterTool", "unregister", "--id", str(LEAVER))

@@ -51,7 +51,7 @@ def replicas_differ(nodes, topic, partitions):
     """The files of stopped nodes: replicas of a partition hold the same bytes. Says which do not."""
     complaints = []
     for partition, (_, replicas, _) in partitions.items():
-        contents = {id: _content(nodes[id].directory / "data" / f"{topic}-{partition}") for id in replicas}
+        contents = {id: _content(nodes[id].data / f"{topic}-{partition}") for id in replicas}
         if len(set(contents.values())) > 1:
             sizes = {id: len(content) for id, content in contents.items()}
             complaints.append(f"the replicas of partition {partition} differ (bytes per node: {sizes})")

@@ -61,6 +61,10 @@ impl Cluster {
     }
 
     fn config(&self, index: usize, dir: &Path) -> ServerConfig {
+        ServerConfig::parse(self.texts(index, dir)).unwrap().0
+    }
+
+    fn texts(&self, index: usize, dir: &Path) -> Texts {
         let listeners = format!("PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{}", self.ports[index]);
         let id = (index + 1).to_string();
         let rack = format!("rack-{id}");
@@ -80,7 +84,7 @@ impl Cluster {
         let mut texts: Texts =
             settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect();
         texts.extend(self.extra.iter().cloned());
-        ServerConfig::parse(texts).unwrap().0
+        texts
     }
 
     pub(crate) fn crash(&mut self, index: usize) {
@@ -161,7 +165,13 @@ impl Cluster {
     pub(crate) async fn leader(&self, topic: &str) -> usize {
         let is_led = |partition: &Partition| partition.leader.is_some();
         let BrokerId(id) = self.wait_for(topic, is_led).await.leader.unwrap();
-        usize::try_from(id).unwrap() - 1
+        let place = usize::try_from(id).unwrap() - 1;
+        if let Some(node) = &self.nodes[place] {
+            let name = format!("{topic}-0");
+            let knows = || node.replicas().iter().any(|replica| replica.name == name);
+            wait_until("the leader knows that it leads", knows).await;
+        }
+        place
     }
 
     pub(crate) async fn wait_for(&self, topic: &str, is_so: impl Fn(&Partition) -> bool) -> Partition {
@@ -212,7 +222,7 @@ impl Cluster {
 
     /// Starts one that is a broker and nothing else.
     pub(crate) async fn open_broker(&self, id: i32, dir: &Path) -> TestNode {
-        let mut texts = self.config(0, dir).texts;
+        let mut texts = self.texts(0, dir);
         for (key, value) in [
             ("process.roles", "broker"),
             ("node.id", &id.to_string()),

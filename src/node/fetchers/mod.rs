@@ -5,6 +5,7 @@
 //! fetch, starts them and ends them. What becomes of answers is the replicas' own business
 //! ([`Replica`](super::replica::Replica), `following`).
 
+mod resting;
 mod session;
 mod source;
 

@@ -8,7 +8,7 @@
 //! | failure | what follows |
 //! |---|---|
 //! | of the connection, or of the whole answer | a pause, then a new session |
-//! | of one partition | it is left out for as long |
+//! | of one partition | it is left out, the longer the more often that happens |
 //!
 //! A replica out of sync that is throttled is left out, too, while the rate is exceeded
 //! ([`throttles`](crate::node::throttles)).
@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::resting::Resting;
 use super::session::Session;
 use crate::client::config::ClientConfig;
 use crate::client::connection::Connection;
@@ -77,8 +78,8 @@ pub(super) struct Source<E: Env> {
     due: BTreeSet<PartitionKey>,
     /// Those that the last answers brought something, which they sync, and until when they are waited for.
     syncing: BTreeMap<PartitionKey, Mono>,
-    /// Those that are left out after a failure, or because of the throttle, and until when.
-    resting: BTreeMap<PartitionKey, Mono>,
+    /// Those that are left out after a failure, or because of the throttle.
+    resting: Resting,
 }
 
 /// What is the end of a Fetch.
@@ -116,7 +117,7 @@ impl<E: Env> Source<E> {
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
             syncing: BTreeMap::new(),
-            resting: BTreeMap::new(),
+            resting: Resting::default(),
         }
     }
 
@@ -151,12 +152,12 @@ impl<E: Env> Source<E> {
             News::Follow(replica) => {
                 let key = replica.key();
                 self.replicas.insert(key, replica);
-                self.resting.remove(&key);
+                self.resting.forget(key);
                 self.due.insert(key);
             }
             News::Leave(key) => {
                 self.replicas.remove(&key);
-                self.resting.remove(&key);
+                self.resting.forget(key);
                 self.syncing.remove(&key);
                 self.due.remove(&key);
                 self.session.want(key, None);
@@ -175,16 +176,10 @@ impl<E: Env> Source<E> {
     /// Asks those who are due what they want.
     fn refresh(&mut self) {
         let now = self.shared.env.clock().now();
-        self.resting.retain(|key, until| {
-            let rests = *until > now;
-            if !rests {
-                self.due.insert(*key);
-            }
-            rests
-        });
+        self.due.extend(self.resting.rested(now));
         for key in std::mem::take(&mut self.due) {
             if let Some(replica) = self.replicas.get(&key)
-                && !self.resting.contains_key(&key)
+                && !self.resting.contains(key)
             {
                 let exceeded = self.shared.throttle.exceeded(now);
                 let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
@@ -195,7 +190,7 @@ impl<E: Env> Source<E> {
                 self.session.want(key, next);
                 if let Some(until) = kept_back {
                     // Looked at again before that: more may be allowed by then.
-                    self.resting.insert(key, until.min(now + self.shared.settings.fetch_backoff));
+                    self.resting.keep_back(key, until.min(now + self.shared.settings.fetch_backoff));
                 }
             }
         }
@@ -204,7 +199,7 @@ impl<E: Env> Source<E> {
 
     /// Waits for news, or until `until`; without that, until somebody has rested. Says whether there can be more.
     async fn wait(&mut self, until: Option<Mono>) -> bool {
-        let news = match until.or_else(|| self.resting.values().copied().min()) {
+        let news = match until.or_else(|| self.resting.next()) {
             Some(deadline) => {
                 let clock = self.shared.env.clock().clone();
                 match clock.timeout_at(deadline, self.news.recv()).await {
@@ -292,12 +287,19 @@ impl<E: Env> Source<E> {
         Ok(connection)
     }
 
+    /// How long the leader may keep a Fetch for want of data: nobody who has rested waits for that.
+    fn longest_wait(&self) -> Duration {
+        let now = self.shared.env.clock().now();
+        let rested = self.resting.next().map_or(Duration::MAX, |until| until.since(now));
+        self.shared.settings.fetch_wait_max.min(rested)
+    }
+
     fn request(&mut self) -> Result<FetchRequest, String> {
         let epoch = self.shared.registered.epoch().ok_or("this broker is not registered")?;
-        let wait = if self.syncing.is_empty() { self.shared.settings.fetch_wait_max } else { Duration::ZERO };
+        let wait = if self.syncing.is_empty() { self.longest_wait() } else { Duration::ZERO };
         let mut request = FetchRequest {
             replica_state: ReplicaState { replica_id: self.shared.own.0, replica_epoch: epoch.0 },
-            max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            max_wait_ms: i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX),
             min_bytes: self.shared.settings.fetch_min_bytes,
             max_bytes: self.shared.settings.fetch_response_max_bytes,
             ..FetchRequest::default()
@@ -313,7 +315,9 @@ impl<E: Env> Source<E> {
         let mut answer = pin!(call.wait());
         loop {
             match race(answer.as_mut(), self.news.recv()).await {
-                Either::First(Ok(response)) => return Ok(Outcome::Answered(Box::new(response))),
+                Either::First(Ok(response)) => {
+                    return Ok(Outcome::Answered(Box::new(response)));
+                }
                 Either::First(Err(error)) => return Err(error.to_string()),
                 Either::Second(Some(news)) => self.take(news),
                 Either::Second(None) => return Ok(Outcome::Overtaken),
@@ -360,6 +364,7 @@ impl<E: Env> Source<E> {
             tracing::error!(partition = %replica.name(), leader = %self.leader, %error, "an answer is refused");
             return AfterError::Retry;
         }
+        self.resting.forget(replica.key());
         let bytes = data.records.as_ref().map_or(0, |records| records.len());
         if bytes > 0 && replica.has_throttled_follower(self.shared.own) {
             self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
@@ -374,7 +379,7 @@ impl<E: Env> Source<E> {
     /// Leaves a partition alone for a while.
     fn leave_out(&mut self, key: PartitionKey) {
         self.session.want(key, None);
-        self.resting.insert(key, self.shared.env.clock().now() + self.shared.settings.fetch_backoff);
+        self.resting.leave_out(key, self.shared.env.clock().now(), self.shared.settings.fetch_backoff);
     }
 
     /// Asks the leader where logs start and end in which an offset was out of range.

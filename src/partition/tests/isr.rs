@@ -448,6 +448,9 @@ fn a_refused_request_is_taken_back_while_a_copy_of_it_may_be_under_way() {
     assert_eq!(outcome, AlterOutcome::Resend);
     let _ = fetches(&mut partition, THIRD, 15);
     assert_eq!(high_watermark(&partition), 10, "the first copy may yet be granted");
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
+    assert_eq!(high_watermark(&partition), 10, "even to one that this leader knows to be fenced");
     let third = partition.resend_alter().unwrap();
     assert_eq!(members(&third), [(1, -1), (3, -1)], "the ISR as it is");
     assert_eq!(third.partition_epoch, first.partition_epoch);
@@ -462,6 +465,8 @@ fn a_refused_request_is_taken_back_while_a_copy_of_it_may_be_under_way() {
     let outcome = partition.alter_partition_answered(&fourth, &Ok(granted(&fourth)), seconds(0));
     assert!(matches!(outcome, AlterOutcome::Committed(_)));
     assert_eq!((partition.pending_alter(), partition.isr()), (None, &[ME, THIRD][..]));
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
     assert_eq!(high_watermark(&partition), 15, "whatever is under way names an earlier partition epoch");
 }
 
@@ -476,7 +481,10 @@ fn a_refused_request_of_which_every_copy_was_answered_is_off_at_once() {
     let refused = Err(ErrorCode::IneligibleReplica);
     let outcome = partition.alter_partition_answered(&second, &refused, seconds(0));
     assert!(matches!(outcome, AlterOutcome::RolledBack(_)));
-    assert_eq!((partition.pending_alter(), high_watermark(&partition)), (None, 15));
+    assert_eq!(partition.pending_alter(), None);
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
+    assert_eq!(high_watermark(&partition), 15);
 }
 
 #[test]
