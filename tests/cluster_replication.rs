@@ -1,6 +1,8 @@
 //! Three nodes on real sockets: what is acknowledged is on all of them, and survives the loss of its leader.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/node.rs"]
 mod node;
 
@@ -248,4 +250,55 @@ async fn a_follower_that_has_what_nobody_acknowledged_cuts_it_off() {
     cluster.wait_for("t", |partition| partition.isr.len() == NODES).await;
     cluster.wait_until_all_have("t", 30).await;
     cluster.check("t", 30).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_tells_what_is_wrong_and_why() {
+    let env = TokioEnv::new().unwrap();
+    let mut cluster = Cluster::start().await;
+    cluster.create("t", &[("min.insync.replicas", "2")]).await;
+    cluster.produce("t", 0..20).await;
+    cluster.wait_until_all_have("t", 20).await;
+    let server = |cluster: &Cluster| cluster.running().next().unwrap().address.to_string();
+    let well = command::ottla(&env, &server(&cluster), "cluster status", "").await;
+    assert!(
+        well.stdout
+            .ends_with("1 topic with 1 partition: each has its leader, and all its replicas are in sync\n")
+    );
+    assert!(well.ok && well.stderr.is_empty(), "{}", well.stderr);
+    let described = command::ottla(&env, &server(&cluster), "topics describe t", "").await;
+    for id in 1..=NODES {
+        let row = described
+            .stdout
+            .lines()
+            .find(|line| line.starts_with(&format!("0          {id}        ")))
+            .unwrap();
+        let words: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(words[words.len() - 3..], ["0", "20", "20"], "{}", described.stdout);
+    }
+
+    // One is gone: its replicas are missing, and the reason is told.
+    let leader = cluster.leader("t").await;
+    let gone = (leader + 1) % NODES;
+    cluster.crash(gone);
+    cluster.wait_for("t", |partition| partition.isr.len() == NODES - 1).await;
+    let id = gone + 1;
+    let status = command::ottla(&env, &server(&cluster), "cluster status", "").await;
+    let reason = format!(
+        "\n1 partition is under-replicated\n  replica {id} is out of the ISR: broker {id} is fenced\n    t  0\n"
+    );
+    assert!(status.stdout.ends_with(&reason), "{}", status.stdout);
+    let described = command::ottla(&env, &server(&cluster), "topics describe t", "").await;
+    assert!(described.stdout.contains(&format!("broker {id} is fenced")), "{}", described.stdout);
+
+    // So is the quorum: what is left says what it knows.
+    cluster.crash(leader);
+    let status = command::ottla(&env, &server(&cluster), "cluster status", "").await;
+    assert!(status.ok, "{}", status.stderr);
+    assert!(status.stdout.contains("\nthe quorum has no leader that answers ("), "{}", status.stdout);
+    assert!(
+        status.stdout.contains(&format!("\nbroker {} is not fenced, but", leader + 1)),
+        "{}",
+        status.stdout
+    );
 }
