@@ -51,7 +51,7 @@ pub(super) fn troubles(seen: &Seen) -> Vec<Trouble> {
             }
             let missing = looked.missing();
             if partition.leader.is_none() {
-                leaderless.add(key.clone(), vec![looked.no_leader()], Vec::new());
+                leaderless.add(key.clone(), looked.no_leader(), Vec::new());
             } else if let Some(reason) = looked.below_min_isr() {
                 below.add(key.clone(), vec![reason], missing);
             } else if !missing.is_empty() {
@@ -61,7 +61,7 @@ pub(super) fn troubles(seen: &Seen) -> Vec<Trouble> {
     }
     let others = if leaderless.is_empty() && below.is_empty() { "partition" } else { "other partition" };
     let troubles = [
-        leaderless.trouble("partition", "has no leader", "have no leader", "and nobody writes or reads"),
+        leaderless.trouble("partition", "has no leader", "have no leader", "nobody writes or reads there"),
         below.trouble(
             "partition",
             "is below min.insync.replicas",
@@ -74,36 +74,40 @@ pub(super) fn troubles(seen: &Seen) -> Vec<Trouble> {
     troubles.into_iter().flatten().collect()
 }
 
-/// What is not as it should be with the quorum, a sentence each.
+/// What is not as it should be with the quorum, a line each.
 pub(super) fn quorum_troubles(seen: &Seen) -> Vec<String> {
     match &seen.quorum {
-        Quorum::Silent(error) => vec![format!(
-            "the quorum has no leader that answers ({error}): until it has one, nothing is elected, created or \
-             changed, and brokers that have gone since are not known to be gone. More than half of its voters \
-             must be there: start those that are not"
-        )],
+        Quorum::Silent(error) => vec![
+            format!("the quorum has no leader that answers: {error}"),
+            "  until it has one, nothing is elected, created or changed, and who has gone since is not known to be \
+             gone"
+                .to_owned(),
+            "  more than half of its voters must be there: start those that are not".to_owned(),
+        ],
         Quorum::Led(quorum) => behind(quorum, seen.now),
         Quorum::Untold(_) => Vec::new(),
     }
 }
 
-/// What is not as it should be with the brokers, a sentence each.
+/// What is not as it should be with the brokers, a line each.
 pub(super) fn broker_troubles(seen: &Seen) -> Vec<String> {
     let fenced: Vec<BrokerId> = seen.brokers.known.values().filter(|it| it.fenced).map(|it| it.id).collect();
     let mut troubles = Vec::new();
     if !fenced.is_empty() {
-        let (noun, them) = if fenced.len() == 1 { ("broker", "it") } else { ("brokers", "them") };
-        troubles.push(format!(
-            "fenced {noun} {}: stopped, cut off from the controller, or still catching up. Start {them}, or look \
-             at the log there",
-            some(&fenced)
-        ));
+        let (are, they, them) = match fenced.len() {
+            1 => ("broker", "is fenced: it is", "it"),
+            _ => ("brokers", "are fenced: they are", "them"),
+        };
+        troubles.push(format!("{are} {} {they} stopped, cut off, or not caught up yet", some(&fenced)));
+        troubles.push(format!("  start {them}, or read the log there"));
     }
     for (id, error) in seen.brokers.silent.iter().take(LIST_MAX) {
-        troubles.push(format!(
-            "broker {id} is not fenced, but does not answer here ({error}): it has just gone, or its \
-             advertised.listeners are not for where this is run"
-        ));
+        troubles.push(format!("broker {id} is not fenced, but does not answer: {error}"));
+        troubles.push("  it has just gone, or its advertised.listeners are not for clients here".to_owned());
+    }
+    if seen.brokers.silent.len() > LIST_MAX {
+        let left = counted((seen.brokers.silent.len() - LIST_MAX) as u64, "more broker");
+        troubles.push(format!("and {left} without answer"));
     }
     troubles
 }
@@ -145,15 +149,18 @@ fn behind(quorum: &QuorumDescription, now: WallMs) -> Vec<String> {
     }
     let (voters, majority) = (quorum.voters.len(), quorum.voters.len() / 2 + 1);
     let spare = (voters - behind.len()).saturating_sub(majority);
-    let rest = match spare {
-        0 => "it cannot lose another one: start those that are down".to_owned(),
-        _ => format!("it can lose {}", counted(spare as u64, "more voter").replace("more voters", "more")),
+    let (noun, are, them) = match behind.len() {
+        1 => ("voter", "is", "it"),
+        _ => ("voters", "are", "them"),
     };
-    vec![format!(
-        "of {voters} voters of the quorum, {} {} not what its leader has; {rest}",
-        some(&behind),
-        if behind.len() == 1 { "has" } else { "have" }
-    )]
+    let rest = match spare {
+        0 => "no other may go".to_owned(),
+        _ => format!("{spare} more may go"),
+    };
+    vec![
+        format!("{noun} {} {are} down or behind: of the {voters} in the quorum {rest}", some(&behind)),
+        format!("  start {them}, or read the log there"),
+    ]
 }
 
 /// Why a replica is out of the ISR.
@@ -223,49 +230,43 @@ impl Looked<'_> {
         // More cannot be asked for than there are.
         let min = min.min(self.partition.replicas.len());
         let isr = self.partition.isr.len();
-        (isr < min).then(|| format!("{isr} in sync of at least {min}"))
+        (isr < min).then(|| format!("{isr} in sync, {min} needed"))
     }
 
     /// Why nobody leads, and the way out.
-    fn no_leader(&self) -> String {
-        let PartitionDescription { isr, elr, last_known_elr, .. } = self.partition;
+    fn no_leader(&self) -> Vec<String> {
+        const UNCLEAN: &str = "kafka-leader-election --election-type unclean";
+        let PartitionDescription { replicas, isr, elr, last_known_elr, .. } = self.partition;
         let elr = elr.as_deref().unwrap_or_default();
-        let eligible: Vec<BrokerId> = self
-            .partition
-            .replicas
-            .iter()
-            .copied()
-            .filter(|id| isr.contains(id) || elr.contains(id))
-            .collect();
-        let unclean = "kafka-leader-election --election-type unclean";
+        let eligible: Vec<BrokerId> =
+            replicas.iter().copied().filter(|id| isr.contains(id) || elr.contains(id)).collect();
         if let Some(&ready) = eligible.iter().find(|&&id| self.why_not(id).is_none()) {
-            let due = if matches!(self.seen.quorum, Quorum::Silent(_)) {
-                "it is elected as soon as the quorum has a leader"
-            } else {
-                "its election is due"
+            let due = match self.seen.quorum {
+                Quorum::Silent(_) => "it is elected as soon as the quorum has a leader",
+                _ => "its election is due",
             };
-            return format!("no leader: replica {ready} may lead, and its broker is there: {due}");
+            return vec![format!("no leader: replica {ready} may lead, and its broker is there: {due}")];
         }
         if let Some(why) = self.why_none(&eligible) {
-            let (noun, them) =
-                if eligible.len() == 1 { ("member", "it") } else { ("members", "one of them") };
-            return format!(
-                "no leader: the last ISR/ELR {noun} {} cannot lead: {why}. Start {them}, or give up what only it \
-                 has: {unclean}",
-                ids(&eligible)
-            );
+            let (member, start) = match eligible.len() {
+                1 => ("member", "start it"),
+                _ => ("members", "start one of them"),
+            };
+            return vec![
+                format!("no leader: the last ISR/ELR {member} {} cannot lead: {why}", ids(&eligible)),
+                format!("{start}, or give up what is only there: {UNCLEAN}"),
+            ];
         }
         if let Some(why) = self.why_none(last_known_elr) {
-            return format!(
-                "no leader: ISR and ELR are empty; {} led last: {why}. Start it, or let a replica lead that may \
-                 have less: {unclean}",
-                ids(last_known_elr)
-            );
+            return vec![
+                format!("no leader: ISR and ELR are empty, replica {} led last: {why}", ids(last_known_elr)),
+                format!("start it, or have one lead that may lack more: {UNCLEAN}"),
+            ];
         }
-        format!(
-            "no leader: ISR and ELR are empty, so that no replica is known to have all that was acknowledged. \
-             Let one lead that may have less: {unclean}"
-        )
+        vec![
+            "no leader: ISR and ELR are empty: nobody is known to have all that was acknowledged".to_owned(),
+            format!("have one lead that may lack some of it: {UNCLEAN}"),
+        ]
     }
 
     /// Why each of these cannot lead; `None` if there are none.

@@ -85,8 +85,7 @@ impl Seen {
 /// What is said of partitions: all after the tables.
 fn health(seen: &Seen) -> String {
     let text = text::status(seen);
-    let mut parts = text.split("\n\n").skip(2);
-    parts.next().into_iter().chain(parts).collect::<Vec<_>>().join("\n\n")
+    text.split("\n\n").skip(2).collect::<Vec<_>>().join("\n\n")
 }
 
 #[test]
@@ -138,8 +137,11 @@ fn a_broker_that_is_gone_takes_replicas_along() {
     2       10.0.0.1:9092  rack-0  alive   1        5
     3       10.0.0.1:9092  rack-1  fenced  0        4
 
-    of 3 voters of the quorum, 3 has not what its leader has; it cannot lose another one: start those that are down
-    fenced broker 3: stopped, cut off from the controller, or still catching up. Start it, or look at the log there
+    voter 3 is down or behind: of the 3 in the quorum no other may go
+      start it, or read the log there
+    broker 3 is fenced: it is stopped, cut off, or not caught up yet
+      start it, or read the log there
+
     2 topics with 5 partitions
 
     4 partitions are under-replicated
@@ -164,15 +166,18 @@ fn a_partition_is_told_of_where_it_is_worst() {
         ],
     );
     insta::assert_snapshot!(health(&seen), @r"
-    fenced brokers 2,3: stopped, cut off from the controller, or still catching up. Start them, or look at the log there
+    brokers 2,3 are fenced: they are stopped, cut off, or not caught up yet
+      start them, or read the log there
+
     1 topic with 3 partitions
 
-    1 partition has no leader: and nobody writes or reads
-      no leader: the last ISR/ELR member 2 cannot lead: broker 2 is fenced. Start it, or give up what only it has: kafka-leader-election --election-type unclean
+    1 partition has no leader: nobody writes or reads there
+      no leader: the last ISR/ELR member 2 cannot lead: broker 2 is fenced
+      start it, or give up what is only there: kafka-leader-election --election-type unclean
         t  0
 
     1 partition is below min.insync.replicas: acks=all is refused, and nothing more is committed
-      1 in sync of at least 2
+      1 in sync, 2 needed
       replica 2 is out of the ISR: broker 2 is fenced
       replica 3 is out of the ISR: broker 3 is fenced
         t  1
@@ -245,21 +250,28 @@ fn why_nobody_leads() {
     );
     seen.default_replicas = Some(1);
     insta::assert_snapshot!(health(&seen), @r"
-    fenced broker 3: stopped, cut off from the controller, or still catching up. Start it, or look at the log there
+    broker 3 is fenced: it is stopped, cut off, or not caught up yet
+      start it, or read the log there
+
     1 topic with 6 partitions
 
-    6 partitions have no leader: and nobody writes or reads
-      no leader: ISR and ELR are empty, so that no replica is known to have all that was acknowledged. Let one lead that may have less: kafka-leader-election --election-type unclean
-        t  4
-      no leader: ISR and ELR are empty; 3 led last: broker 3 is fenced. Start it, or let a replica lead that may have less: kafka-leader-election --election-type unclean
+    6 partitions have no leader: nobody writes or reads there
+      no leader: ISR and ELR are empty, replica 3 led last: broker 3 is fenced
+      start it, or have one lead that may lack more: kafka-leader-election --election-type unclean
         t  3
+      no leader: ISR and ELR are empty: nobody is known to have all that was acknowledged
+      have one lead that may lack some of it: kafka-leader-election --election-type unclean
+        t  4
       no leader: replica 1 may lead, and its broker is there: its election is due
         t  1
-      no leader: the last ISR/ELR member 2 cannot lead: its directory on broker 2 has failed. Start it, or give up what only it has: kafka-leader-election --election-type unclean
+      no leader: the last ISR/ELR member 2 cannot lead: its directory on broker 2 has failed
+      start it, or give up what is only there: kafka-leader-election --election-type unclean
         t  2
-      no leader: the last ISR/ELR member 3 cannot lead: broker 3 is fenced. Start it, or give up what only it has: kafka-leader-election --election-type unclean
+      no leader: the last ISR/ELR member 3 cannot lead: broker 3 is fenced
+      start it, or give up what is only there: kafka-leader-election --election-type unclean
         t  0
-      no leader: the last ISR/ELR members 4,3 cannot lead: broker 4 is not among the brokers, broker 3 is fenced. Start one of them, or give up what only it has: kafka-leader-election --election-type unclean
+      no leader: the last ISR/ELR members 4,3 cannot lead: broker 4 is not among the brokers, broker 3 is fenced
+      start one of them, or give up what is only there: kafka-leader-election --election-type unclean
         t  5
     ");
     seen.quorum = Quorum::Silent("no answer in time".to_owned());
@@ -274,14 +286,19 @@ fn a_quorum_that_cannot_be_asked() {
     insta::assert_snapshot!(text::status(&seen), @r"
     cluster  MkU3OEVBNTcwNTJENDM2Qk
     quorum   no leader answers
-    brokers  3
-    BROKER  ADDRESS        RACK    STATE   LEADERS  REPLICAS
-    1       10.0.0.1:9092  rack-1  alive   0        0
-    2       10.0.0.1:9092  rack-0  silent  0        0
-    3       10.0.0.1:9092  rack-1  alive   0        0
 
-    the quorum has no leader that answers (127.0.0.1:9092 has not answered in time): until it has one, nothing is elected, created or changed, and brokers that have gone since are not known to be gone. More than half of its voters must be there: start those that are not
-    broker 2 is not fenced, but does not answer here (connection to 10.0.0.1:9092 refused): it has just gone, or its advertised.listeners are not for where this is run
+    brokers  3
+    BROKER  ADDRESS        RACK    STATE      LEADERS  REPLICAS
+    1       10.0.0.1:9092  rack-1  alive      0        0
+    2       10.0.0.1:9092  rack-0  no answer  0        0
+    3       10.0.0.1:9092  rack-1  alive      0        0
+
+    the quorum has no leader that answers: 127.0.0.1:9092 has not answered in time
+      until it has one, nothing is elected, created or changed, and who has gone since is not known to be gone
+      more than half of its voters must be there: start those that are not
+    broker 2 is not fenced, but does not answer: connection to 10.0.0.1:9092 refused
+      it has just gone, or its advertised.listeners are not for clients here
+
     no topics
     ");
     seen.quorum = Quorum::Untold("the broker does not support DescribeQuorum".to_owned());

@@ -27,8 +27,8 @@ pub(super) fn status(seen: &Seen) -> String {
 fn quorum(seen: &Seen) -> String {
     let quorum = match &seen.quorum {
         Quorum::Led(quorum) => quorum,
-        Quorum::Silent(_) => return "quorum   no leader answers\n".to_owned(),
-        Quorum::Untold(why) => return format!("quorum   not told: {why}\n"),
+        Quorum::Silent(_) => return "quorum   no leader answers\n\n".to_owned(),
+        Quorum::Untold(why) => return format!("quorum   not told: {why}\n\n"),
     };
     let leader = quorum.leader.map_or_else(|| "no leader".to_owned(), |leader| format!("leader {leader}"));
     let committed = quorum.high_watermark.map_or_else(|| "not known yet".to_owned(), |it| it.to_string());
@@ -86,7 +86,7 @@ fn brokers(seen: &Seen) -> String {
     let counts = counts(seen);
     let state = |broker: &BrokerDescription| match (broker.fenced, seen.brokers.silent.get(&broker.id)) {
         (true, _) => "fenced",
-        (false, Some(_)) => "silent",
+        (false, Some(_)) => "no answer",
         (false, None) => "alive",
     };
     let mut listed: Vec<&BrokerDescription> = known.values().collect();
@@ -126,8 +126,11 @@ fn counts(seen: &Seen) -> BTreeMap<BrokerId, (usize, usize)> {
 
 fn health(seen: &Seen) -> String {
     let mut text = String::new();
-    for trouble in quorum_troubles(seen).into_iter().chain(broker_troubles(seen)) {
-        text.push_str(&format!("{trouble}\n"));
+    for line in quorum_troubles(seen).into_iter().chain(broker_troubles(seen)) {
+        text.push_str(&format!("{line}\n"));
+    }
+    if !text.is_empty() {
+        text.push('\n');
     }
     let partitions: usize = seen.topics.values().map(|topic| topic.partitions.len()).sum();
     let all = format!(
