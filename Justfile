@@ -40,7 +40,11 @@ fuzz TARGET SECONDS="60":
 clients *SUITES:
     tests/clients/run {{SUITES}}
 
-# Ottla and Apache Kafka side by side; takes the better part of an hour
+# Three real nodes in network namespaces, under load: killed, paused, cut off; then restarted, added to and drained
+chaos *OPTIONS:
+    tests/chaos/run {{OPTIONS}}
+
+# Ottla and Apache Kafka side by side, one broker and three; takes more than an hour
 bench *OPTIONS:
     benches/side_by_side/run {{OPTIONS}}
 

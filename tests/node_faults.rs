@@ -7,6 +7,9 @@ mod faulty;
 #[path = "support/node.rs"]
 mod support;
 
+use std::pin::pin;
+use std::time::Duration;
+
 use faulty::FaultyEnv;
 use ottla::client::admin::{Admin, NewTopic};
 use ottla::client::config::ClientConfig;
@@ -16,8 +19,14 @@ use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
 use ottla::node::{self, Node};
 use ottla::types::Offset;
+use ottla::wire::messages::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
+};
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use ottla::wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
+use ottla::wire::messages::offset_for_leader_epoch::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use ottla::wire::messages::produce::ProduceRequest;
 use ottla_sim::engine::{Limits, NodeId};
 use ottla_sim::env::SimEnv;
@@ -190,7 +199,8 @@ fn a_directory_that_fails_takes_its_own_partitions_along() {
             fails(&cluster.disk, "/one");
             assert_eq!(append(&connection, -1, "new", 0).await, FAILED);
             let failure = cluster.failure().await;
-            assert!(failure.contains("/one") && failure.contains("new-0"), "{failure}");
+            // Of the append, or of what is left of the topic that was deleted: whichever comes first.
+            assert!(failure.contains("log directory /one has failed"), "{failure}");
         });
     }
 }
@@ -212,6 +222,56 @@ fn a_directory_that_fails_at_a_creation_does_not_stop_the_node() {
             }
         });
     }
+}
+
+/// R1: whoever is told where an epoch begins may act on it, so it must be there after a crash, though no record of
+/// it be.
+#[test]
+fn a_leader_answers_nobody_before_its_epoch_is_durable() {
+    run(|world| async move {
+        let cluster = Cluster::start(&world, "/one").await;
+        cluster.disk.hold("leader-epoch-checkpoint");
+        cluster.create("t", 1).await;
+        let (reader, asker, deleter) =
+            (cluster.connect().await, cluster.connect().await, cluster.connect().await);
+        let producer = cluster.connect().await;
+        let mut read = pin!(looked_up(&reader, 0));
+        let mut asked = pin!(epoch_end(&asker));
+        let mut deleted = pin!(delete_records(&deleter));
+        let mut appended = pin!(append(&producer, -1, "t", 0));
+        let second = || cluster.client.clock().now() + Duration::from_secs(1);
+        let clock = cluster.client.clock();
+        assert_eq!(clock.timeout_at(second(), read.as_mut()).await, None);
+        assert_eq!(clock.timeout_at(second(), asked.as_mut()).await, None);
+        assert_eq!(clock.timeout_at(second(), deleted.as_mut()).await, None);
+        assert_eq!(clock.timeout_at(second(), appended.as_mut()).await, None);
+        cluster.disk.let_go();
+        assert_eq!(appended.await, 0);
+        assert_eq!(read.await, (0, 0));
+        assert_eq!(asked.await, 0);
+        assert_eq!(deleted.await, 0);
+    });
+}
+
+/// What OffsetForLeaderEpoch answers for the partition of `t`.
+async fn epoch_end(connection: &Connection<SimEnv>) -> i16 {
+    let partition = OffsetForLeaderPartition { leader_epoch: 0, ..OffsetForLeaderPartition::default() };
+    let topic = OffsetForLeaderTopic { topic: "t".to_owned(), partitions: vec![partition] };
+    let request =
+        OffsetForLeaderEpochRequest { topics: vec![topic], ..OffsetForLeaderEpochRequest::default() };
+    let deadline = connection.env().clock().now() + PATIENCE;
+    let response = connection.start(&request, 4, deadline).unwrap().wait().await.unwrap();
+    response.topics[0].partitions[0].error_code
+}
+
+/// What DeleteRecords answers for the partition of `t`.
+async fn delete_records(connection: &Connection<SimEnv>) -> i16 {
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: -1 };
+    let topic = DeleteRecordsTopic { name: "t".to_owned(), partitions: vec![partition] };
+    let request = DeleteRecordsRequest { topics: vec![topic], ..DeleteRecordsRequest::default() };
+    let deadline = connection.env().clock().now() + PATIENCE;
+    let response = connection.start(&request, 2, deadline).unwrap().wait().await.unwrap();
+    response.topics[0].partitions[0].error_code
 }
 
 /// What Fetch and ListOffsets answer for a partition of `t`.

@@ -223,6 +223,25 @@ async fn a_partition_that_never_had_a_record_is_created_anew() {
     assert_eq!(node.read("t").await, [(0, "kept".into())]);
 }
 
+/// As when the node crashes between putting away a directory and taking it out of the checkpoints, and gets a
+/// replica of that name meanwhile.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "it puts a directory away behind the broker's back")]
+async fn what_was_put_away_is_not_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = TestNode::start(dir.path()).await;
+    node.create("t", 1, &[]).await;
+    append(&node.connect().await, "t", batch(&["away"])).await;
+    node.shutdown().await;
+    let put_away = dir.path().join("t-0.0123456789abcdef0123456789abcdef-delete");
+    fs::rename(dir.path().join("t-0"), &put_away).unwrap();
+    let node = TestNode::start(dir.path()).await;
+    assert!(!put_away.exists());
+    assert_eq!(append(&node.connect().await, "t", batch(&["new"])).await, 0);
+    node.crash();
+    assert_eq!(TestNode::start(dir.path()).await.read("t").await, [(0, "new".into())]);
+}
+
 #[tokio::test]
 async fn a_partition_in_two_directories_keeps_the_node_from_starting() {
     let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

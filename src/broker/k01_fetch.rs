@@ -12,7 +12,8 @@
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
 //! (KIP-320): see [`partition`](crate::partition). From version 11 on a consumer is served by a follower, too
 //! (KIP-392); the leader sends it there, without records, if `replica.selector.class` is set and a follower in the
-//! consumer's rack has what it asks for.
+//! consumer's rack has what it asks for. A follower out of sync gets no records of a throttled partition while the
+//! rate is exceeded ([`throttles`](crate::node::throttles)).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,6 +160,8 @@ struct Found<E: Env> {
     /// The same, and the room that was left because the next batch was too large for it.
     filled: usize,
     permit: Option<Permit>,
+    /// Bytes of records of partitions whose replication is throttled.
+    throttled: usize,
     /// There are records that no memory could be had for.
     lacks_memory: bool,
 }
@@ -166,7 +169,7 @@ struct Found<E: Env> {
 impl<E: Env> Found<E> {
     fn nothing(partitions: usize) -> Self {
         let partitions = Vec::with_capacity(partitions);
-        Self { partitions, bytes: 0, filled: 0, permit: None, lacks_memory: false }
+        Self { partitions, bytes: 0, filled: 0, permit: None, throttled: 0, lacks_memory: false }
     }
 }
 
@@ -234,6 +237,7 @@ impl<E: Env> Fetching<E> {
             Ok(replica) => replica,
             Err(code) => return self.absent(published, key, code),
         };
+        replica.epoch_durable().await;
         let (plan, view) = match self.plan(published, replica, position, patience.is_none()) {
             Ok(planned) => planned,
             Err(refusal) => {
@@ -247,6 +251,10 @@ impl<E: Env> Fetching<E> {
             data.preferred_read_replica = id.0;
             return FoundPartition { data, more: None };
         }
+        if self.is_kept_back(replica) {
+            // The time that the follower grants is how often this is looked at again.
+            return FoundPartition { data, more: None };
+        }
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
             match self.read_records(&view, position.fetch_offset, plan.limit, room, found, patience).await {
@@ -254,11 +262,24 @@ impl<E: Env> Fetching<E> {
                     tracing::error!(partition = %replica.name(), "a batch carries a leader epoch that never was");
                     return failed(key.index, ErrorCode::KafkaStorageError);
                 }
-                Ok(bytes) => data.records = Some(bytes),
+                Ok(bytes) => {
+                    let counts = self.reader.is_follower() && replica.is_throttled_leader();
+                    found.throttled += if counts { bytes.len() } else { 0 };
+                    data.records = Some(bytes);
+                }
                 Err(error) => return read_failed(replica, key.index, &error),
             }
         }
         FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
+    }
+
+    /// Whether the throttle leaves a follower without records: not if it is in sync.
+    fn is_kept_back(&self, replica: &Replica<E>) -> bool {
+        let Reader::Follower { replica: follower, .. } = self.reader else { return false };
+        let now = self.broker.env.clock().now();
+        replica.is_throttled_leader()
+            && !replica.has_in_sync(follower)
+            && self.broker.throttles.leader.exceeded(now).is_some()
     }
 
     fn plan(
@@ -430,6 +451,7 @@ impl<E: Env> Fetching<E> {
             found.partitions.iter().map(|partition| summary(&partition.data)).collect();
         let keys: Vec<FetchKey> = session.partitions.iter().map(|(key, _)| key.clone()).collect();
         let now = self.broker.env.clock().now();
+        self.broker.throttles.leader.record(found.throttled as u64, now);
         let completed = self.broker.sessions().complete(session, &answers, now);
         let response = self.response(published, &keys, completed, found.partitions);
         match encode_response::<FetchRequest>(

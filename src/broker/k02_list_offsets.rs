@@ -192,6 +192,7 @@ impl<E: Env> Lookup<'_, E> {
         let target = Target::of(partition.timestamp, self.version).ok_or(ErrorCode::UnsupportedVersion)?;
         let isolation = self.isolation.ok_or(ErrorCode::InvalidRequest)?;
         let replica = find_replica(self.published, self.own, topic, partition.partition_index)?;
+        replica.epoch_durable().await;
         let leader_epoch = LeaderEpoch(partition.current_leader_epoch);
         let bounds = match self.reader {
             Reader::Consumer => replica.offset_bounds(leader_epoch, isolation),

@@ -19,7 +19,7 @@ use crate::controller::image::FeatureRange;
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::RequestContext;
-use crate::node::raft::KRAFT_VERSIONS;
+use crate::node::raft::{KRAFT_VERSION, KRAFT_VERSIONS};
 use crate::node::service::{IncomingRequest, Reply};
 use crate::wire::ApiKey;
 use crate::wire::messages::api_versions::*;
@@ -66,7 +66,7 @@ fn served(
 ) -> ApiVersionsResponse {
     let told = |range: FeatureRange| version >= SINCE_FEATURES_FROM_ZERO || range.min != 0;
     // What a controller must support to become a voter (KIP-853).
-    let kraft = (audience == Audience::Nodes).then_some(("kraft.version", KRAFT_VERSIONS));
+    let kraft = (audience == Audience::Nodes).then_some((KRAFT_VERSION, KRAFT_VERSIONS));
     let kraft = kraft.map(|(name, range)| (name, FeatureRange { min: range.min, max: range.max }));
     let supported = supported.iter().copied().chain(kraft).filter(|(_, range)| told(*range));
     ApiVersionsResponse {

@@ -38,11 +38,14 @@ pub(super) async fn handle<E: Env>(
     for topic in &request.topics {
         let permitted = context.authorize(Operation::Delete, Resource::Topic(&topic.name));
         let registered = published.image.topic_named(&topic.name).map(AsRef::as_ref);
-        let raise = |partition| match permitted {
-            true => raise(&published, broker.id(), registered, partition),
-            false => Err(ErrorCode::TopicAuthorizationFailed),
-        };
-        outcomes.push(topic.partitions.iter().map(raise).collect::<Vec<_>>());
+        let mut raised = Vec::new();
+        for partition in &topic.partitions {
+            raised.push(match permitted {
+                true => raise(&published, broker.id(), registered, partition).await,
+                false => Err(ErrorCode::TopicAuthorizationFailed),
+            });
+        }
+        outcomes.push(raised);
     }
     if outcomes.iter().flatten().any(Result::is_ok) {
         let durable = broker.housekeeping.checkpoint_log_starts().await;
@@ -64,7 +67,7 @@ struct Raised {
     directory: Uuid,
 }
 
-fn raise<E: Env>(
+async fn raise<E: Env>(
     published: &Published<E>,
     own: BrokerId,
     topic: Option<&TopicImage>,
@@ -78,6 +81,7 @@ fn raise<E: Env>(
     if config.compact && !config.delete {
         return Err(ErrorCode::PolicyViolation);
     }
+    replica.epoch_durable().await;
     let to = (partition.offset != HIGH_WATERMARK).then_some(Offset(partition.offset));
     Ok(Raised { to: replica.raise_log_start(to)?, directory: replica.directory().id() })
 }

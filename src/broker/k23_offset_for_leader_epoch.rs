@@ -11,6 +11,7 @@ use super::hosting::find_replica;
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::{Operation, RequestContext, Resource};
+use crate::node::metadata::Published;
 use crate::partition::EpochEnd;
 use crate::types::LeaderEpoch;
 use crate::wire::messages::offset_for_leader_epoch::*;
@@ -21,23 +22,33 @@ pub(super) async fn handle<E: Env>(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let published = broker.metadata.current();
-    let topics = request.topics.into_iter().map(|OffsetForLeaderTopic { topic, partitions }| {
+    let mut topics = Vec::new();
+    for OffsetForLeaderTopic { topic, partitions: asked } in request.topics {
         let permitted = context.authorize(Operation::Describe, Resource::Topic(&topic));
-        let registered = published.image.topic_named(&topic).map(AsRef::as_ref);
-        let end = |asked: &OffsetForLeaderPartition| {
-            if !permitted {
-                return Err(ErrorCode::TopicAuthorizationFailed);
-            }
-            let replica = find_replica(&published, broker.id(), registered, asked.partition)?;
-            let (current, requested) =
-                (LeaderEpoch(asked.current_leader_epoch), LeaderEpoch(asked.leader_epoch));
-            replica.epoch_end(current, requested).map_err(|refusal| refusal.error_code())
-        };
-        let partitions = partitions.iter().map(|asked| answer(asked.partition, end(asked))).collect();
-        OffsetForLeaderTopicResult { topic, partitions }
-    });
-    let topics = topics.collect();
+        let mut partitions = Vec::new();
+        for asked in asked {
+            let end = match permitted {
+                true => end(&broker, &published, &topic, &asked).await,
+                false => Err(ErrorCode::TopicAuthorizationFailed),
+            };
+            partitions.push(answer(asked.partition, end));
+        }
+        topics.push(OffsetForLeaderTopicResult { topic, partitions });
+    }
     OffsetForLeaderEpochResponse { throttle_time_ms: throttle_time_ms(&context), topics }
+}
+
+async fn end<E: Env>(
+    broker: &Broker<E>,
+    published: &Published<E>,
+    topic: &str,
+    asked: &OffsetForLeaderPartition,
+) -> Result<Option<EpochEnd>, ErrorCode> {
+    let registered = published.image.topic_named(topic).map(AsRef::as_ref);
+    let replica = find_replica(published, broker.id(), registered, asked.partition)?;
+    replica.epoch_durable().await;
+    let (current, requested) = (LeaderEpoch(asked.current_leader_epoch), LeaderEpoch(asked.leader_epoch));
+    replica.epoch_end(current, requested).map_err(|refusal| refusal.error_code())
 }
 
 fn answer(partition: i32, end: Result<Option<EpochEnd>, ErrorCode>) -> EpochEndOffset {

@@ -43,6 +43,7 @@ mod k62_broker_registration;
 mod k63_broker_heartbeat;
 mod k64_unregister_broker;
 mod k67_allocate_producer_ids;
+mod k70_controller_registration;
 mod k73_assign_replicas_to_dirs;
 mod k75_describe_topic_partitions;
 mod k80_add_raft_voter;
@@ -77,6 +78,7 @@ use crate::node::metadata::Metadata;
 use crate::node::publisher::Registered;
 use crate::node::raft::Raft;
 use crate::node::service::{Answer, IncomingRequest, Reply, Response, Service};
+use crate::node::throttles::Throttles;
 use crate::types::BrokerId;
 use crate::wire::compression::Scratch;
 use crate::wire::frame::encode_response;
@@ -114,7 +116,9 @@ pub fn serves_nodes(key: ApiKey) -> bool {
             | ApiKey::FetchSnapshot
             | ApiKey::BrokerRegistration
             | ApiKey::BrokerHeartbeat
+            | ApiKey::DescribeCluster
             | ApiKey::AllocateProducerIds
+            | ApiKey::ControllerRegistration
             | ApiKey::AssignReplicasToDirs
             | ApiKey::UpdateRaftVoter
     ) || forwarding::is_controllers(key)
@@ -170,6 +174,8 @@ pub struct Shared<E: Env> {
     pub replica_responses: Budget,
     /// Buffers for reads: the connections' own.
     pub buffers: BufferPool,
+    /// What replication may take.
+    pub throttles: Throttles,
     sessions: Mutex<SessionCache>,
     producer_ids: ProducerIds,
     scratches: Mutex<Vec<Scratch>>,
@@ -207,6 +213,8 @@ pub struct BrokerParts<E: Env> {
     pub responses: Budget,
     /// See [`Shared`].
     pub buffers: BufferPool,
+    /// See [`Shared`].
+    pub throttles: Throttles,
 }
 
 impl<E: Env> Broker<E> {
@@ -225,6 +233,7 @@ impl<E: Env> Broker<E> {
             housekeeping,
             responses,
             buffers,
+            throttles,
         } = parts;
         let rng = env.rng(Purpose { subsystem: "broker", what: "fetch-session-id", instance: run });
         let sessions = SessionCache::new(config.fetch_session_slots, SESSION_PARTITIONS_MAX, rng);
@@ -241,6 +250,7 @@ impl<E: Env> Broker<E> {
             replica_responses: Budget::new("replica responses", responses.total()),
             responses,
             buffers,
+            throttles,
             sessions: Mutex::new(sessions),
             producer_ids: ProducerIds::default(),
             scratches: Mutex::new(Vec::new()),
@@ -344,7 +354,9 @@ impl<E: Env> Broker<E> {
             ApiKey::FetchSnapshot => self.answer(request, k59_fetch_snapshot::handle).await,
             ApiKey::BrokerRegistration => self.answer(request, k62_broker_registration::handle).await,
             ApiKey::BrokerHeartbeat => self.answer(request, k63_broker_heartbeat::handle).await,
+            ApiKey::DescribeCluster => self.answer(request, k60_describe_cluster::handle_controllers).await,
             ApiKey::AllocateProducerIds => self.answer(request, k67_allocate_producer_ids::handle).await,
+            ApiKey::ControllerRegistration => self.answer(request, k70_controller_registration::handle).await,
             ApiKey::AssignReplicasToDirs => self.answer(request, k73_assign_replicas_to_dirs::handle).await,
             ApiKey::UpdateRaftVoter => self.answer(request, k82_update_raft_voter::handle).await,
             key => unreachable!("{key} is served and has no handler"),

@@ -46,12 +46,8 @@ pub async fn dev<E: Env>(env: E, args: DevArgs, stop: impl Future<Output = &'sta
         Ok(configs) => configs,
         Err(text) => return fail(&text),
     };
-    let mut cluster_id = None;
-    for config in &configs {
-        let formatted = format_once(&env, config, &mut cluster_id).await;
-        if let Err(text) = formatted {
-            return fail(&text);
-        }
+    if let Err(text) = format_all(&env, &configs).await {
+        return fail(&text);
     }
     serve(env, configs, stop).await
 }
@@ -65,18 +61,35 @@ fn dev_configs(args: &DevArgs) -> Result<Vec<ServerConfig>, String> {
     several_brokers(&ports, &args.data_dir).into_iter().map(parse).collect()
 }
 
-/// Formats the directories of a node, unless they are; all nodes of a cluster get one id.
-async fn format_once<E: Env>(
-    env: &E,
-    config: &ServerConfig,
-    cluster_id: &mut Option<String>,
-) -> Result<(), String> {
-    if node::is_formatted(env, config).await.map_err(|error| error.to_string())? {
-        *cluster_id = node::cluster_id(env, config).await.map_err(|error| error.to_string())?;
-        return Ok(());
+/// Formats the directories of the nodes that are not formatted yet: all for the cluster of those that are.
+async fn format_all<E: Env>(env: &E, configs: &[ServerConfig]) -> Result<(), String> {
+    let mut cluster: Option<(String, &Path)> = None;
+    let mut unformatted = Vec::new();
+    for config in configs {
+        if !node::is_formatted(env, config).await.map_err(|error| error.to_string())? {
+            unformatted.push(config);
+            continue;
+        }
+        let path = config.metadata_log_dir.as_path();
+        let found = node::cluster_id(env, config).await.map_err(|error| error.to_string())?;
+        match (&cluster, found) {
+            (Some((id, first)), Some(found)) if *id != found => {
+                return Err(format!(
+                    "{} is of cluster {found}, and {} of cluster {id}: the directories of one cluster go together; \
+                     move away the one that is not of yours",
+                    path.display(),
+                    first.display()
+                ));
+            }
+            (None, Some(found)) => cluster = Some((found, path)),
+            _ => {}
+        }
     }
-    let id = cluster_id.get_or_insert_with(|| random_id(env, "cluster-id").to_string());
-    node::format(env, config, id).await.map_err(|error| error.to_string())
+    let id = cluster.map_or_else(|| random_id(env, "cluster-id").to_string(), |(id, _)| id);
+    for config in unformatted {
+        node::format(env, config, &id).await.map_err(|error| error.to_string())?;
+    }
+    Ok(())
 }
 
 /// Runs `ottla server` until `stop`.

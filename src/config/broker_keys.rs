@@ -446,9 +446,10 @@ pub static BROKER_KEYS: &[BrokerKey] = table! {
         "The system sizes its buffers.";
     "replica.socket.timeout.ms" Int Some("30000"), Any, ReadOnly, InForce,
         "How long a fetch from a leader may take.";
-    "replication.quota.window.num" Int Some("11"), AtLeast(1), ReadOnly, Later, "Quotas are not built yet.";
-    "replication.quota.window.size.seconds" Int Some("1"), AtLeast(1), ReadOnly, Later,
-        "Quotas are not built yet.";
+    "replication.quota.window.num" Int Some("11"), AtLeast(1), ReadOnly, InForce,
+        "How many windows the rate of throttled replication is taken over.";
+    "replication.quota.window.size.seconds" Int Some("1"), AtLeast(1), ReadOnly, InForce,
+        "How long each of these windows is.";
     "request.timeout.ms" Int Some("30000"), Any, ReadOnly, None,
         "Requests among nodes have time limits of their own.";
     "security.inter.broker.protocol" String Some("PLAINTEXT"),

@@ -11,9 +11,12 @@
 //! `flush.messages=1` syncs, whatever `flush.ms` says. Any larger `flush.messages`, and a `flush.ms` without
 //! `flush.messages`, mean the page cache.
 
+use std::collections::BTreeSet;
+
 use super::topic_keys::{TOPIC_KEYS, TopicKey, topic_key};
 use super::value::{Value, ValueError};
 use super::{Layers, Source, Texts};
+use crate::types::BrokerId;
 
 /// What a broker needs of one topic's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +57,41 @@ pub struct TopicConfig {
     pub min_insync_replicas: u32,
     /// Whether a replica that may lack acknowledged records can lead.
     pub unclean_leader_election: bool,
+    /// The replicas that are throttled where they are fetched from.
+    pub leader_throttled: ThrottledReplicas,
+    /// The replicas that are throttled where they fetch.
+    pub follower_throttled: ThrottledReplicas,
+}
+
+/// A topic's throttled replicas.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ThrottledReplicas {
+    /// All of them.
+    All,
+    /// These partitions, each on this broker.
+    Only(BTreeSet<(i32, BrokerId)>),
+}
+
+impl ThrottledReplicas {
+    fn new(value: &Value) -> Self {
+        if value.list() == ["*"] {
+            return Self::All;
+        }
+        let replica = |item: &String| {
+            let (partition, broker) = item.split_once(':')?;
+            // Nothing has a number that is too large.
+            Some((partition.parse().ok()?, BrokerId(broker.parse().ok()?)))
+        };
+        Self::Only(value.list().iter().filter_map(replica).collect())
+    }
+
+    /// Whether the replica of a partition on this broker is one of them.
+    pub fn contains(&self, partition: i32, broker: BrokerId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(replicas) => replicas.contains(&(partition, broker)),
+        }
+    }
 }
 
 /// When a replica counts a record.
@@ -182,6 +220,10 @@ impl TopicConfig {
             min_insync_replicas: u32::try_from(number("min.insync.replicas")?)
                 .expect("min.insync.replicas is an Int and at least 1"),
             unclean_leader_election: present(get("unclean.leader.election.enable")?).boolean(),
+            leader_throttled: ThrottledReplicas::new(&present(get("leader.replication.throttled.replicas")?)),
+            follower_throttled: ThrottledReplicas::new(&present(get(
+                "follower.replication.throttled.replicas",
+            )?)),
         })
     }
 }

@@ -128,13 +128,13 @@ pub static TOPIC_KEYS: &[TopicKey] = table! {
     "flush.ms" Long Some(MAX_LONG), AtLeast(0), ["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
         in_force,
         "Set without flush.messages=1, it means the page cache. Fixed at creation.";
-    "follower.replication.throttled.replicas" List Some(""), ThrottledReplicas, [], stored,
+    "follower.replication.throttled.replicas" List Some(""), ThrottledReplicas, [], in_force,
         "The replicas whose fetching a reassignment throttles.";
     "index.interval.bytes" Int Some("4096"), AtLeast(0), ["log.index.interval.bytes"], in_force,
         "How many bytes of the log pass between two entries of its offset index.";
     "internal.segment.bytes" Int None, Any, [], in_force,
         "For tests: a segment size below what segment.bytes allows.";
-    "leader.replication.throttled.replicas" List Some(""), ThrottledReplicas, [], stored,
+    "leader.replication.throttled.replicas" List Some(""), ThrottledReplicas, [], in_force,
         "The replicas whose serving a reassignment throttles.";
     "local.retention.bytes" Long Some("-2"), AtLeast(-2), ["log.local.retention.bytes"], stored,
         "With tiered storage, the size to keep locally; -2 means retention.bytes.";
@@ -181,7 +181,7 @@ pub static TOPIC_KEYS: &[TopicKey] = table! {
         "The most that is taken off segment.ms at random, so that segments do not all roll at once.";
     "segment.ms" Long Some("604800000"), AtLeast(1), ["log.roll.ms", "log.roll.hours" Hours], in_force,
         "The age at which a new segment begins even if the old one is not full.";
-    "unclean.leader.election.enable" Boolean Some("false"), Any, ["unclean.leader.election.enable"], stored,
+    "unclean.leader.election.enable" Boolean Some("false"), Any, ["unclean.leader.election.enable"], in_force,
         "Whether a replica that may lack acknowledged records can lead as a last resort.";
 };
 

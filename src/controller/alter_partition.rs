@@ -18,6 +18,9 @@
 //! The last row is ours: after the loss of a directory a replica that was begun anew in another one must be
 //! on record there before it can be in sync. So who is in sync can always be elected.
 //!
+//! An ISR that is as it was raises the partition epoch all the same: so a leader takes back what it has asked for
+//! before and had no answer to. Kafka's controller answers without a record.
+//!
 //! The change may end a reassignment that removes the leader. Then it is made, and yet answered with
 //! NEW_LEADER_ELECTED.
 
@@ -27,6 +30,7 @@ use super::{Controller, Decision};
 use crate::error_code::ErrorCode;
 use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, PartitionKey};
 use crate::wire::messages::alter_partition::*;
+use crate::wire::metadata::PartitionChangeRecord;
 
 impl Controller {
     /// Changes ISRs as their leaders ask.
@@ -67,6 +71,14 @@ impl Draft<'_> {
             target.isr = isr.iter().map(|(id, _)| *id).collect();
             target.recovery = recovery;
         });
+        if !changed {
+            self.push(PartitionChangeRecord {
+                topic_id: key.topic_id,
+                partition_id: key.index,
+                isr: Some(isr.iter().map(|(id, _)| id.0).collect()),
+                ..PartitionChangeRecord::default()
+            });
+        }
         let partition = self.image().partition(key.topic_id, key.index).expect("it was checked");
         if changed && partition.leader != leader {
             return Err(ErrorCode::NewLeaderElected);

@@ -9,10 +9,17 @@
 //! the config changes, also that of a partition without an ISR, which then nobody may lead any more; here only
 //! the partitions change whose ISR is large enough now. So that leader and controller agree on the number, no
 //! single broker may have its own while ELRs are kept, and the cluster's cannot be removed.
+//!
+//! # `unclean.leader.election.enable`
+//!
+//! Where it comes to be allowed, partitions without a leader get one in the same batch, up to a number: the rest,
+//! and those whose replicas are all away, when the controller looks for them the next time. In Kafka all wait for
+//! that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::draft::Draft;
+use super::elections::ELECTIONS_PER_DECISION;
 use super::features::MIN_ISR;
 use super::image::ResourceType;
 use super::topics::{MAX_VALUE_BYTES, too_long, unknown_name};
@@ -57,6 +64,7 @@ impl Controller {
             return Decision::answer(response);
         }
         draft.follow_min_isr();
+        draft.follow_unclean();
         draft.atomic(response)
     }
 
@@ -139,7 +147,18 @@ impl Draft<'_> {
             }
         }
     }
+
+    /// Elects leaders where an unclean election may have come to be allowed.
+    fn follow_unclean(&mut self) {
+        let is_unclean =
+            |record: &MetadataRecord| matches!(record, MetadataRecord::Config(it) if it.name == UNCLEAN);
+        if self.records().iter().any(is_unclean) {
+            self.elect_leaderless(self.len() + ELECTIONS_PER_DECISION);
+        }
+    }
 }
+
+const UNCLEAN: &str = "unclean.leader.election.enable";
 
 fn check_min_isr(existing: &Texts, altered: &Texts, for_all: bool) -> Result<(), Refusal> {
     let (before, after) = (existing.get(MIN_ISR), altered.get(MIN_ISR));

@@ -42,7 +42,8 @@ pub const LOG_START_CHECKPOINT: &str = "log-start-offset-checkpoint";
 
 const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 const PARTITION_METADATA: &str = "partition.metadata";
-const META_PROPERTIES: &str = "meta.properties";
+/// What a log directory says about itself.
+pub const META_PROPERTIES: &str = "meta.properties";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
 const CHECKPOINT_VERSION: &str = "0";
@@ -54,13 +55,29 @@ pub enum CheckpointError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The content is nothing that we or Kafka write.
-    #[error("{} is malformed: {reason}", path.display())]
+    #[error("{} is malformed: {reason}; {}", path.display(), way_out(path))]
     Malformed {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+}
+
+/// What to do about a file that is malformed.
+fn way_out(path: &Path) -> &'static str {
+    match path.file_name().and_then(|name| name.to_str()).unwrap_or_default() {
+        META_PROPERTIES => {
+            "bring it back from a copy, or write it anew, one a line: version=1, cluster.id and node.id as in the \
+             node's other directories, directory.id as the cluster knows it"
+        }
+        PARTITION_METADATA => {
+            "bring it back from a copy, or write it anew in two lines: `version: 0`, and `topic_id: ID` with the \
+             topic's id as kafka-topics --describe shows it"
+        }
+        LEADER_EPOCH_CHECKPOINT => "remove it: it is made anew from the log",
+        _ => "bring it back from a copy; without it nobody knows which records a crash may not have taken",
+    }
 }
 
 /// Replaces an offset checkpoint of the log directory `dir`, durably.
@@ -242,8 +259,20 @@ pub async fn write_clean_shutdown<D: Disk>(
     replace_file(disk, dir, CLEAN_SHUTDOWN, text.as_bytes()).await
 }
 
-/// Takes the mark of a clean shutdown from the log directory `dir`, durably, and says whose it was. `None` is
-/// an unclean shutdown: there is no mark, or none that can be read.
+/// Reads the mark of a clean shutdown in the log directory `dir`, and says whose it is. `None` is an unclean
+/// shutdown: there is no mark, or none that can be read.
+///
+/// # Errors
+///
+/// Those of the disk.
+pub async fn read_clean_shutdown<D: Disk>(disk: &D, dir: &Path) -> Result<Option<BrokerEpoch>, DiskError> {
+    let Some(bytes) = read_file(disk, &dir.join(CLEAN_SHUTDOWN)).await? else { return Ok(None) };
+    let content: Option<CleanShutdown> = serde_json::from_slice(&bytes).ok();
+    Ok(content.filter(|content| content.version >= 0).map(|content| BrokerEpoch(content.broker_epoch)))
+}
+
+/// Takes the mark of a clean shutdown from the log directory `dir`, durably, and says what
+/// [`read_clean_shutdown`] says.
 ///
 /// It is taken *before* anything else in the directory is touched: a crash during startup must not be
 /// believed clean (KAFKA-15375).
@@ -252,12 +281,15 @@ pub async fn write_clean_shutdown<D: Disk>(
 ///
 /// Those of the disk. The directory must then not be used: the mark may still be there.
 pub async fn take_clean_shutdown<D: Disk>(disk: &D, dir: &Path) -> Result<Option<BrokerEpoch>, DiskError> {
-    let path = dir.join(CLEAN_SHUTDOWN);
-    let Some(bytes) = read_file(disk, &path).await? else { return Ok(None) };
-    remove_if_exists(disk, &path).await?;
-    disk.sync_dir(dir).await?;
-    let content: Option<CleanShutdown> = serde_json::from_slice(&bytes).ok();
-    Ok(content.filter(|content| content.version >= 0).map(|content| BrokerEpoch(content.broker_epoch)))
+    let found = read_clean_shutdown(disk, dir).await?;
+    match disk.remove_file(&dir.join(CLEAN_SHUTDOWN)).await {
+        Err(error) if error.kind == DiskErrorKind::NotFound => {}
+        outcome => {
+            outcome?;
+            disk.sync_dir(dir).await?;
+        }
+    }
+    Ok(found)
 }
 
 /// Replaces the file `name` of the directory `dir` by one with this content: atomically, and durable when the

@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::storage;
 use crate::env::{Disk, DiskError, DiskErrorKind};
 use crate::log::checkpoint::{
-    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, RECOVERY_POINT_CHECKPOINT,
+    self, CheckpointError, HIGH_WATERMARK_CHECKPOINT, LOG_START_CHECKPOINT, META_PROPERTIES,
+    RECOVERY_POINT_CHECKPOINT,
 };
-use crate::log::directory::TopicPartition;
+use crate::log::directory::{DirectoryName, TopicPartition};
 use crate::types::{BrokerEpoch, BrokerId, Offset, Uuid};
 use crate::wire::snapshot::SnapshotError;
 
@@ -85,6 +87,32 @@ pub enum DirectoryError {
         .0.display()
     )]
     NotFormatted(PathBuf),
+    /// It was formatted, and does not say for whom.
+    #[error(
+        "log directory {} holds {found} and no meta.properties: bring that file back from a copy, or write it \
+         anew, one a line: version=1, cluster.id and node.id as in the node's other directories, directory.id \
+         as the cluster knows it",
+        path.display()
+    )]
+    Nameless {
+        /// The directory.
+        path: PathBuf,
+        /// What is in it.
+        found: String,
+    },
+    /// It was formatted by a Kafka that gave directories no ids.
+    #[error(
+        "{} has no directory.id, as before Kafka 3.7: add the line directory.id=ID, with an ID of its own in \
+         each log directory (`ottla storage random-uuid` makes one)",
+        .0.join(META_PROPERTIES).display()
+    )]
+    NoId(PathBuf),
+    /// Two have one id.
+    #[error(
+        "log directories {} and {} have the same directory.id: one is a copy; remove it from log.dirs",
+        .0.display(), .1.display()
+    )]
+    Copied(PathBuf, PathBuf),
     /// It belongs to someone else.
     #[error("log directory {} belongs to {what} {found}, not {expected}: {}", path.display(), way_out(what))]
     Foreign {
@@ -121,9 +149,13 @@ pub(super) struct FoundDirectory {
     pub(super) directory: Arc<LogDirectory>,
     /// Whose clean shutdown it was left by; `None` after a crash.
     pub(super) clean: Option<BrokerEpoch>,
-    pub(super) cluster_id: String,
     pub(super) checkpoints: Checkpoints,
+    /// The topic ids of the partitions in it; `None` of a partition whose directory does not say.
+    pub(super) topic_ids: TopicIds,
 }
+
+/// The topic ids in `partition.metadata`, per partition.
+pub(super) type TopicIds = BTreeMap<TopicPartition, Option<Uuid>>;
 
 /// The offsets that were checkpointed, per partition.
 #[derive(Debug, Clone, Default)]
@@ -152,42 +184,96 @@ impl Checkpoints {
     }
 }
 
-/// Takes a formatted directory into use: locks it, checks whose it is, takes its mark of a clean shutdown.
-pub(super) async fn open<D: Disk>(
+/// The directories of a node as they were found, their locks, and the cluster that they are of.
+pub(super) type Found<D> = (Vec<FoundDirectory>, Vec<<D as Disk>::Lock>, String);
+
+/// Locks the directories of a node, and reads what they say. Nothing in them is touched: what is refused stays as
+/// it is, and what is not is still marked as left cleanly, if it was (see [`FoundDirectory::take_mark`]).
+pub(super) async fn open_all<D: Disk>(
     disk: &D,
-    path: &Path,
+    paths: &[PathBuf],
     node_id: BrokerId,
-    failures: mpsc::UnboundedSender<DirectoryFailure>,
-) -> Result<(FoundDirectory, D::Lock), DirectoryError> {
-    let not_formatted = || DirectoryError::NotFormatted(path.to_owned());
-    let lock = match disk.lock_dir(path).await {
-        Err(error) if error.kind == DiskErrorKind::Locked => {
-            return Err(DirectoryError::InUse(path.to_owned()));
+    failures: &mpsc::UnboundedSender<DirectoryFailure>,
+) -> Result<Found<D>, DirectoryError> {
+    // Before any of them is locked: that leaves a file.
+    let mut owned = Vec::new();
+    for path in paths {
+        owned.push((path, read_owner(disk, path, node_id).await?));
+    }
+    let cluster_id = check_together(&owned)?;
+    let (mut found, mut locks) = (Vec::new(), Vec::new());
+    for (path, (_, id)) in owned {
+        locks.push(disk.lock_dir(path).await.map_err(|error| match error.kind {
+            DiskErrorKind::Locked => DirectoryError::InUse(path.clone()),
+            _ => error.into(),
+        })?);
+        let (offline, failures) = (AtomicBool::new(false), failures.clone());
+        found.push(FoundDirectory {
+            directory: Arc::new(LogDirectory { path: path.clone(), id, offline, failures }),
+            clean: checkpoint::read_clean_shutdown(disk, path).await?,
+            checkpoints: Checkpoints::read(disk, path).await?,
+            topic_ids: read_topic_ids(disk, path).await?,
+        });
+    }
+    Ok((found, locks, cluster_id))
+}
+
+impl FoundDirectory {
+    /// Takes the mark of a clean shutdown: from here on the directory may be changed (KAFKA-15375).
+    pub(super) async fn take_mark<D: Disk>(&self, disk: &D) -> Result<(), DiskError> {
+        checkpoint::take_clean_shutdown(disk, self.directory.path()).await.map(|_| ())
+    }
+
+    /// Puts the mark back, of a directory in which nothing was changed after all.
+    pub(super) async fn give_mark_back<D: Disk>(&self, disk: &D) -> Result<(), DiskError> {
+        match self.clean {
+            Some(epoch) => checkpoint::write_clean_shutdown(disk, self.directory.path(), epoch).await,
+            None => Ok(()),
         }
-        Err(error) if error.kind == DiskErrorKind::NotFound => return Err(not_formatted()),
-        lock => lock?,
+    }
+}
+
+/// The cluster that a directory is of, and its id.
+type Owner = (String, Uuid);
+
+async fn read_owner<D: Disk>(disk: &D, path: &Path, node_id: BrokerId) -> Result<Owner, DirectoryError> {
+    let Some(meta) = checkpoint::read_meta_properties(disk, path).await? else {
+        return Err(match storage::what_it_holds(disk, path).await? {
+            Some(found) => DirectoryError::Nameless { path: path.to_owned(), found },
+            None => DirectoryError::NotFormatted(path.to_owned()),
+        });
     };
-    let meta = checkpoint::read_meta_properties(disk, path).await?.ok_or_else(not_formatted)?;
     if meta.node_id != node_id {
         let (found, expected) = (meta.node_id.to_string(), node_id.to_string());
         return Err(DirectoryError::Foreign { path: path.to_owned(), what: "node", found, expected });
     }
-    let id = meta.directory_id.ok_or_else(not_formatted)?;
-    let checkpoints = Checkpoints::read(disk, path).await?;
-    let clean = checkpoint::take_clean_shutdown(disk, path).await?;
-    let directory = LogDirectory { path: path.to_owned(), id, offline: AtomicBool::new(false), failures };
-    let directory = Arc::new(directory);
-    Ok((FoundDirectory { directory, clean, cluster_id: meta.cluster_id, checkpoints }, lock))
+    let id = meta.directory_id.ok_or_else(|| DirectoryError::NoId(path.to_owned()))?;
+    Ok((meta.cluster_id, id))
 }
 
-/// That all directories belong to one cluster.
-pub(super) fn check_cluster(found: &[FoundDirectory]) -> Result<String, DirectoryError> {
-    let expected = found.first().expect("a node has a log directory").cluster_id.clone();
-    for other in found {
-        if other.cluster_id != expected {
-            let (path, found) = (other.directory.path.clone(), other.cluster_id.clone());
+/// That directories belong to one cluster, and none is a copy of another. Returns the cluster's id.
+fn check_together(owned: &[(&PathBuf, Owner)]) -> Result<String, DirectoryError> {
+    let (_, (expected, _)) = owned.first().expect("a node has a log directory");
+    for (index, (path, (cluster_id, id))) in owned.iter().enumerate() {
+        if cluster_id != expected {
+            let (path, found, expected) = (path.to_path_buf(), cluster_id.clone(), expected.clone());
             return Err(DirectoryError::Foreign { path, what: "cluster", found, expected });
         }
+        if let Some((other, _)) = owned[..index].iter().find(|(_, (_, other))| other == id) {
+            return Err(DirectoryError::Copied(other.to_path_buf(), path.to_path_buf()));
+        }
     }
-    Ok(expected)
+    Ok(expected.clone())
+}
+
+async fn read_topic_ids<D: Disk>(disk: &D, path: &Path) -> Result<TopicIds, DirectoryError> {
+    let mut ids = TopicIds::new();
+    for entry in disk.list(path).await? {
+        let name = DirectoryName::parse(&entry.name).filter(|_| entry.is_dir);
+        if let Some(DirectoryName::Partition(name)) = name {
+            let id = checkpoint::read_topic_id(disk, &path.join(&entry.name)).await?;
+            ids.insert(name, id);
+        }
+    }
+    Ok(ids)
 }

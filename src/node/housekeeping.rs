@@ -313,6 +313,13 @@ impl<E: Env> Housekeeper<E> {
         }
     }
 
+    /// Removes the directories of partitions that were put away before the start.
+    pub(super) async fn remove_all(&self, paths: Vec<PathBuf>) {
+        for path in paths {
+            self.remove(Removal::Directory(path)).await;
+        }
+    }
+
     /// A file that cannot be removed is a nuisance, not a danger: the next start tries again.
     async fn remove(&self, removal: Removal<E::Disk>) {
         let outcome = match removal {

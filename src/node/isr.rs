@@ -1,7 +1,8 @@
 //! What the leaders on this broker ask the controller for: changes of their ISRs (KIP-497).
 //!
-//! One request at a time, with whatever all partitions have asked for by then. So no copy of a request overtakes
-//! another, and a broker that fences a thousand partitions' followers asks once.
+//! One request at a time, with whatever all partitions have asked for by then: a broker that fences a thousand
+//! partitions' followers asks once. A copy of a request that was sent over a connection that has gone may still
+//! arrive, after those that follow it; see [`partition`](crate::partition).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use super::raft::Leadership;
 use crate::client::futures::{Either, race};
 use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
-use crate::types::{BrokerEpoch, Mono};
+use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Mono};
 use crate::wire::messages::broker_heartbeat::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 use crate::wire::messages::broker_registration::BrokerRegistrationRequest;
 
@@ -23,11 +23,42 @@ use crate::wire::messages::broker_registration::BrokerRegistrationRequest;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LifecycleError {
     /// The controller does not take it.
-    #[error("the controller refuses to register this broker: {0}")]
+    #[error("the controller refuses to register this broker: {}; {}", .0, way_out(*.0))]
     Refused(ErrorCode),
+    /// Its id is another's.
+    #[error(
+        "another broker with the id {id} is alive{} (DUPLICATE_BROKER_REGISTRATION): give this one a node.id of its \
+         own, and directories that are formatted for it, or stop the other",
+        match address { Some(address) => format!(", at {address}"), None => String::new() }
+    )]
+    Used {
+        /// The id.
+        id: BrokerId,
+        /// Where the other listens, if the metadata say so.
+        address: Option<String>,
+    },
     /// The controller speaks another version.
     #[error("{0}")]
     Unsupported(String),
+}
+
+/// What to do about a registration that is refused. The answer has no room for more than a code.
+fn way_out(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::InconsistentClusterId => {
+            "its log directories are of another cluster: name the controllers of that cluster, or directories \
+             formatted for this one"
+        }
+        ErrorCode::InvalidRegistration => {
+            "the controller's log says why; if another broker has a directory with the same directory.id, one is a \
+             copy: empty it and format it anew"
+        }
+        ErrorCode::UnsupportedVersion => {
+            "the cluster has finalized a feature level that this version does not support, as the controller's log \
+             says: run a newer version"
+        }
+        _ => "the controller's log says why",
+    }
 }
 
 /// The task's own.
@@ -85,7 +116,7 @@ impl Leaving {
 }
 
 /// Waits until nobody has led for [`LEADERLESS`], or until `deadline`.
-async fn nobody_leads<E: Env>(env: &E, leadership: &Leadership, deadline: Mono) {
+pub(super) async fn nobody_leads<E: Env>(env: &E, leadership: &Leadership, deadline: Mono) {
     loop {
         let leader = leadership.current();
         let until = if leader.id.is_none() { env.clock().now() + LEADERLESS } else { deadline };
@@ -127,6 +158,7 @@ impl<E: Env> Lifecycle<E> {
     }
 
     async fn register(&mut self) -> Result<BrokerEpoch, LifecycleError> {
+        let mut used = None;
         loop {
             let deadline = self.env.clock().now() + self.session_timeout;
             let answer = self.channel.ask(&self.registration, deadline, |response| {
@@ -141,11 +173,9 @@ impl<E: Env> Lifecycle<E> {
                     self.registered.set(epoch);
                     return Ok(epoch);
                 }
-                // An earlier run of this broker, or another with its id, still has a session.
+                // An earlier run of this broker with other directories, or another broker with its id.
                 Ok((ErrorCode::DuplicateBrokerRegistration, _)) => {
-                    tracing::info!(
-                        "another broker with this id was alive a moment ago: waiting for its session to end"
-                    );
+                    used = Some(self.check_used(used)?);
                     self.env.clock().sleep_until(self.env.clock().now() + self.interval).await;
                 }
                 Ok((code, _)) if code.is_retriable() => {
@@ -157,6 +187,26 @@ impl<E: Env> Lifecycle<E> {
                 }
                 Err(ChannelError::Unsupported(what)) => return Err(LifecycleError::Unsupported(what)),
             }
+        }
+    }
+
+    /// Another broker with this one's id has a session. If it has stopped that ends soon. `before` is since when it
+    /// is known, and under which controller: a new one gives everybody a new session.
+    fn check_used(&self, before: Option<(Mono, LeaderEpoch)>) -> Result<(Mono, LeaderEpoch), LifecycleError> {
+        let (now, epoch) = (self.env.clock().now(), self.channel.leader_epoch());
+        let id = BrokerId(self.registration.broker_id);
+        match before.filter(|(_, known)| *known == epoch) {
+            None => {
+                tracing::warn!(%id, "a broker with this id was alive a moment ago: its session has to end first");
+                Ok((now, epoch))
+            }
+            Some((since, _)) if now.since(since) > self.session_timeout * 2 => {
+                let image = &self.metadata.current().image;
+                let endpoint = image.broker(id).and_then(|broker| broker.endpoints.first());
+                let address = endpoint.map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port));
+                Err(LifecycleError::Used { id, address })
+            }
+            Some(known) => Ok(known),
         }
     }
 

@@ -10,6 +10,7 @@ pub mod budget;
 pub mod connection;
 pub mod context;
 pub(crate) mod controller_channel;
+mod controller_registration;
 pub mod directories;
 mod fetchers;
 pub mod flusher;
@@ -25,6 +26,7 @@ mod parallel;
 mod preparation;
 pub(crate) mod publisher;
 pub(crate) mod raft;
+mod reachable;
 pub mod replica;
 mod replicas;
 mod replication;
@@ -32,9 +34,11 @@ pub mod service;
 mod sockets;
 mod start;
 mod storage;
+pub mod throttles;
 
 pub use lifecycle::LifecycleError;
-pub use raft::MetadataLogError;
+pub use raft::{MetadataLogError, QuorumRefusal};
+pub use reachable::Unreachable;
 pub use replicas::OpenReplicaError;
 pub use start::{StartError, start};
 pub use storage::{
@@ -49,9 +53,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use self::directories::{DirectoryFailure, LogDirectory};
+use self::directories::{DirectoryFailure, FoundDirectory, LogDirectory};
 use self::housekeeping::Housekeeping;
-use self::lifecycle::Leaving;
+use self::lifecycle::{Leaving, nobody_leads};
 use self::listener::Listener;
 use self::metadata::Metadata;
 use self::publisher::Registered;
@@ -81,6 +85,8 @@ pub struct Node<E: Env> {
     directories: Vec<Arc<LogDirectory>>,
     /// Syncs and preparations.
     workers: Vec<E::Task>,
+    /// Of a controller.
+    registers_controller: Option<E::Task>,
     housekeeper: Option<E::Task>,
     supervisor: E::Task,
     /// Of a broker.
@@ -106,7 +112,10 @@ pub struct Node<E: Env> {
 pub enum NodeFailure {
     /// The metadata log has failed.
     #[error("the metadata log has failed: {0}")]
-    Metadata(#[from] MetadataLogError),
+    Metadata(MetadataLogError),
+    /// This node cannot be part of the quorum.
+    #[error(transparent)]
+    Quorum(QuorumRefusal),
     /// A committed record could not be carried out.
     #[error("a replica cannot be opened: {0}")]
     Replica(#[from] OpenReplicaError),
@@ -119,6 +128,15 @@ pub enum NodeFailure {
     /// A log could not be closed.
     #[error("a log could not be closed: {0}")]
     Close(String),
+}
+
+impl From<MetadataLogError> for NodeFailure {
+    fn from(error: MetadataLogError) -> Self {
+        match error {
+            MetadataLogError::Refused(refusal) => Self::Quorum(refusal),
+            error => Self::Metadata(error),
+        }
+    }
 }
 
 /// One replica at one moment: plain data for whoever watches.
@@ -163,7 +181,7 @@ impl<E: Env> Node<E> {
     }
 
     /// Waits for a sign, unless the node fails before it comes.
-    async fn wait_for(&mut self, sign: oneshot::Receiver<()>) -> Result<(), NodeFailure> {
+    async fn wait_for<T>(&mut self, sign: oneshot::Receiver<T>) -> Result<T, NodeFailure> {
         match race(self.failures.recv(), sign).await {
             Either::First(Some(failure)) => {
                 self.has_failed = true;
@@ -172,7 +190,27 @@ impl<E: Env> Node<E> {
             // Whoever should give the sign has ended, and says why.
             Either::Second(Err(_)) => Err(self.failed().await),
             Either::First(None) => unreachable!("tasks that can fail are running"),
-            Either::Second(Ok(())) => Ok(()),
+            Either::Second(Ok(sign)) => Ok(sign),
+        }
+    }
+
+    /// Ends a start that came to nothing. A node that was never registered has touched nothing but its metadata log:
+    /// its directories are as they were found, and are marked so again.
+    async fn give_up(self, found: &[FoundDirectory]) {
+        drop(self.lifecycle);
+        if self.registered.epoch().is_some() {
+            return;
+        }
+        let _ = self.stop_publisher.send(());
+        if let Some(publisher) = self.publisher {
+            publisher.join().await;
+        }
+        self.raft.stop();
+        self.quorum.join().await;
+        for found in found {
+            if let Err(error) = found.give_mark_back(self.env.disk()).await {
+                tracing::warn!(%error, "a directory that was left cleanly will be recovered at the next start");
+            }
         }
     }
 
@@ -218,9 +256,9 @@ impl<E: Env> Node<E> {
             }
         }
         // The quorum last: until now this node may have been the one that lets others go.
+        // Where nobody takes over for long, nobody is left: the others stop, too.
         let until = self.env.clock().now() + HAND_OVER;
-        // Without another voter nobody takes over, and nobody is waited for.
-        let _ = self.env.clock().timeout_at(until, self.raft.resign()).await;
+        let _ = race(self.raft.resign(), nobody_leads(&self.env, self.raft.leadership(), until)).await;
         for listener in self.controller_listeners {
             listener.shutdown(deadline).await;
         }
@@ -230,7 +268,7 @@ impl<E: Env> Node<E> {
             self.housekeeping.finish().await;
             housekeeper.join().await;
         }
-        drop(self.workers);
+        drop((self.workers, self.registers_controller));
         drop(self.supervisor);
         let failure = failure.or_else(|| self.failures.try_recv().ok());
         let mut outcome = failure.map_or(Ok(()), Err);

@@ -72,8 +72,8 @@ pub(super) struct BrokerSide<E: Env> {
     pub(super) found: Vec<FoundReplicas>,
     /// The epoch with which this run of the broker was registered, once it is known.
     pub(super) registered: Registered,
-    /// Told when the replicas are open.
-    pub(super) opened: Option<oneshot::Sender<()>>,
+    /// Told when the replicas are open: the directories that were put away before, and can go.
+    pub(super) opened: Option<oneshot::Sender<Vec<PathBuf>>>,
 }
 
 /// The broker epoch of this run. Clones share it.
@@ -152,14 +152,15 @@ async fn open<E: Env>(
         if registered != Some(epoch) {
             continue;
         }
-        let replicas = Arc::new(broker.replicas.open_all(&image, &std::mem::take(&mut broker.found)).await?);
+        let (replicas, left) = broker.replicas.open_all(&image, &std::mem::take(&mut broker.found)).await?;
+        let replicas = Arc::new(replicas);
         // Compared with nothing, so that every replica learns what it is: only now, in its new leader epoch.
         let nothing = Published { replicas, ..Published::bare(Arc::new(Image::empty()), Offset::ZERO) };
         let (published, _) = broker.replicas.apply(&nothing, image, end).await?;
         metadata.publish(published);
         let opened = broker.opened.take().expect("replicas are opened once");
         // Whoever waits for it may have been told to stop.
-        let _ = opened.send(());
+        let _ = opened.send(left);
         return Ok(true);
     }
 }

@@ -254,6 +254,9 @@ impl<E: Env> Replica<E> {
         if !state.waiting.has_room() {
             return Err(AppendRefusal::Crowded);
         }
+        if let Some(prepared) = self.awaits_epoch(&mut state) {
+            return Ok(Err(prepared));
+        }
         let (base_offset, leader_epoch) = match state.partition.prepare_append(&batch.header, acks)? {
             Prepared::Append { base_offset, leader_epoch } => (base_offset, leader_epoch),
             Prepared::Duplicate { base_offset, log_append_time, wait_for } => {
@@ -316,6 +319,24 @@ impl<E: Env> Replica<E> {
         Some(receiver)
     }
 
+    /// Waits while this replica leads an epoch that is not durable yet: nobody is told of it before (R1). Whoever
+    /// reads from a leader comes by here first.
+    pub(crate) async fn epoch_durable(self: &Arc<Self>) {
+        loop {
+            let prepared = self.awaits_epoch(&mut self.lock());
+            match prepared {
+                // Its end says no more than that it is worth another look.
+                Some(prepared) => drop(prepared.await),
+                None => return,
+            }
+        }
+    }
+
+    fn awaits_epoch(self: &Arc<Self>, state: &mut State<E>) -> Option<oneshot::Receiver<()>> {
+        let awaits = state.partition.awaits_epoch();
+        awaits.then(|| self.prepare(state, None).expect("an epoch that is not served is not saved"))
+    }
+
     /// A preparation has ended: those who wait for it, and whether another is due already.
     pub(super) fn prepared(self: &Arc<Self>) -> (Vec<oneshot::Sender<()>>, bool) {
         let mut state = self.lock();
@@ -337,7 +358,12 @@ impl<E: Env> Replica<E> {
             (entries.iter().map(|entry| (entry.epoch, entry.start_offset)).collect::<Vec<_>>(), revision)
         };
         write_leader_epochs(self.env.disk(), &self.path, &epochs).await?;
-        self.lock().epochs_saved = Some(revision);
+        let mut state = self.lock();
+        state.epochs_saved = Some(revision);
+        if state.epochs_needed.is_some_and(|needed| needed <= revision) {
+            let leader_epoch = state.partition.leader_epoch();
+            state.partition.start_serving(leader_epoch);
+        }
         Ok(())
     }
 
@@ -587,6 +613,8 @@ impl<E: Env> Replica<E> {
     fn settle(&self, state: &mut State<E>, advance: Advance) -> Released {
         if advance.after.log_start > advance.before.log_start {
             state.log.raise_log_start(advance.after.log_start.offset());
+            // The leader hears of it with the next Fetch, though the follower has nothing else to ask.
+            state.tell_fetcher(self.key);
         }
         if state.isr_seen != state.partition.isr() {
             state.isr_seen = state.partition.isr().to_vec();

@@ -8,13 +8,15 @@ use std::time::Duration;
 use rand_core::Rng as _;
 use thiserror::Error;
 
-use super::directories::{Checkpoints, LogDirectory};
+use super::directories::{Checkpoints, LogDirectory, TopicIds};
 use super::fetchers::{Route, endpoints};
 use super::fold::fold_producers;
 use super::metadata::Published;
 use super::parallel;
 use super::replica::{Opened, Queues, Replica};
+use super::throttles::Throttles;
 use crate::config::Texts;
+use crate::config::broker_keys::{BrokerKey, broker_key, effective};
 use crate::config::server::ServerConfig;
 use crate::config::topic::{Durability, TopicConfig};
 use crate::config::value::ValueError;
@@ -46,6 +48,7 @@ pub(super) struct Replicas<E: Env> {
     /// The static configuration.
     server: Arc<Texts>,
     queues: Queues<E>,
+    throttles: Throttles,
     directories: Vec<Arc<LogDirectory>>,
 }
 
@@ -132,8 +135,8 @@ struct Opening {
     hints: OpenHints,
 }
 
-/// A log directory, whether it was left cleanly, and what is checkpointed of the replicas in it.
-pub(super) type FoundReplicas = (Arc<LogDirectory>, bool, Checkpoints);
+/// A log directory, whether it was left cleanly, and what is known of the replicas in it.
+pub(super) type FoundReplicas = (Arc<LogDirectory>, bool, Checkpoints, TopicIds);
 
 /// The directory of a partition that the metadata does not know.
 struct Stray {
@@ -151,6 +154,7 @@ impl<E: Env> Clone for Replicas<E> {
             lag_time_max: self.lag_time_max,
             server: Arc::clone(&self.server),
             queues: self.queues.clone(),
+            throttles: self.throttles.clone(),
             directories: self.directories.clone(),
         }
     }
@@ -161,29 +165,35 @@ impl<E: Env> Replicas<E> {
         env: E,
         config: &ServerConfig,
         queues: Queues<E>,
+        throttles: Throttles,
         directories: Vec<Arc<LogDirectory>>,
     ) -> Self {
         let listener = Arc::from(config.inter_broker_listener.as_str());
         let server = Arc::new(config.texts.clone());
         let lag_time_max = config.replication.lag_time_max;
-        Self { env, broker_id: config.node_id, listener, lag_time_max, server, queues, directories }
+        let broker_id = config.node_id;
+        Self { env, broker_id, listener, lag_time_max, server, queues, throttles, directories }
     }
 
     /// Opens the replicas that lie in the directories, at start. `found` says, per directory, how it was left.
-    /// Directories of partitions that the metadata does not know are put aside, never deleted (KAFKA-14616).
+    /// Directories of partitions that the metadata does not know, or not on this broker, are put aside, never
+    /// deleted (KAFKA-14616). Returns also those that were put away before: they may be removed once no
+    /// checkpoint names what was in them.
     pub(super) async fn open_all(
         &self,
         image: &Image,
         found: &[FoundReplicas],
-    ) -> Result<BTreeMap<PartitionKey, Arc<Replica<E>>>, OpenReplicaError> {
-        let (mut known, mut strays) = (BTreeMap::new(), Vec::new());
+    ) -> Result<(BTreeMap<PartitionKey, Arc<Replica<E>>>, Vec<PathBuf>), OpenReplicaError> {
+        let (mut known, mut strays, mut put_away) = (BTreeMap::new(), Vec::new(), Vec::new());
         let mut openings = Vec::new();
-        for (directory, clean, checkpoints) in found {
-            for name in self.partitions_in(directory).await? {
+        for (directory, clean, checkpoints, topic_ids) in found {
+            let (partitions, deleted) = self.partitions_in(directory).await?;
+            put_away.extend(deleted);
+            for name in partitions {
                 let path = directory.path().join(name.directory_name());
-                let topic_id = checkpoint::read_topic_id(self.env.disk(), &path).await?;
+                let topic_id = topic_ids.get(&name).copied().flatten();
                 match topic_id.and_then(|id| image.topic(id)).filter(|topic| *topic.name == *name.topic) {
-                    Some(topic) if topic.partitions.contains_key(&name.partition) => {
+                    Some(topic) if self.is_ours(topic.partitions.get(&name.partition)) => {
                         if let Some(other) = known.insert(name.clone(), path.clone()) {
                             return Err(OpenReplicaError::Twice {
                                 name: name.to_string(),
@@ -197,13 +207,19 @@ impl<E: Env> Replicas<E> {
                 }
             }
         }
-        self.check_none_lost(image, found, &known, &strays)?;
+        self.check_none_lost(image, found, &known, &strays, &put_away)?;
         // Only now: a start that is refused changes nothing.
         for stray in strays {
             self.put_aside(&stray).await?;
         }
         let replicas = self.open_many(openings).await?;
-        Ok(replicas.into_iter().map(|replica| (replica.key(), replica)).collect())
+        let replicas = replicas.into_iter().map(|replica| (replica.key(), replica)).collect();
+        Ok((replicas, put_away.into_iter().map(|(path, _)| path).collect()))
+    }
+
+    /// Whether this broker has a replica of a partition.
+    fn is_ours(&self, registration: Option<&Arc<PartitionRegistration>>) -> bool {
+        registration.is_some_and(|registration| registration.replicas.contains(&self.broker_id))
     }
 
     /// That every replica of this node which had something durable has its directory. One that never had may
@@ -214,14 +230,19 @@ impl<E: Env> Replicas<E> {
         found: &[FoundReplicas],
         known: &BTreeMap<TopicPartition, PathBuf>,
         strays: &[Stray],
+        put_away: &[(PathBuf, TopicPartition)],
     ) -> Result<(), OpenReplicaError> {
-        let ours = |registration: &PartitionRegistration| registration.replicas.contains(&self.broker_id);
         let names = image.topics().flat_map(|topic| {
-            let ours = topic.partitions.iter().filter(|(_, registration)| ours(registration));
+            let ours = topic.partitions.iter().filter(|(_, registration)| self.is_ours(Some(registration)));
             ours.map(|(&partition, _)| TopicPartition { topic: topic.name.to_string(), partition })
         });
         for name in names.filter(|name| !known.contains_key(name)) {
-            for (directory, _, checkpoints) in found {
+            // It was put away on purpose, and the checkpoints have not followed.
+            let away = DirectoryName::parse(&name.deleted_directory_name(Uuid::ZERO));
+            if put_away.iter().any(|(_, cut)| away == Some(DirectoryName::Deleted(cut.clone()))) {
+                continue;
+            }
+            for (directory, _, checkpoints, _) in found {
                 let hints = self.hints(&name, false, checkpoints);
                 let offset = hints.recovery_point.max(hints.high_watermark);
                 let there = strays
@@ -242,21 +263,25 @@ impl<E: Env> Replicas<E> {
         Ok(())
     }
 
-    async fn partitions_in(&self, directory: &LogDirectory) -> Result<Vec<TopicPartition>, DiskError> {
-        let mut found = Vec::new();
+    /// The partitions in a directory, and what was put away there.
+    async fn partitions_in(
+        &self,
+        directory: &LogDirectory,
+    ) -> Result<(Vec<TopicPartition>, Vec<(PathBuf, TopicPartition)>), DiskError> {
+        let (mut found, mut put_away) = (Vec::new(), Vec::new());
         for entry in self.env.disk().list(directory.path()).await? {
             if !entry.is_dir || entry.name.starts_with(METADATA_DIRECTORY) {
                 continue;
             }
             match DirectoryName::parse(&entry.name) {
                 Some(DirectoryName::Partition(name)) => found.push(name),
-                Some(DirectoryName::Deleted(_)) => {
-                    remove_directory(self.env.disk(), &directory.path().join(&entry.name)).await?;
+                Some(DirectoryName::Deleted(name)) => {
+                    put_away.push((directory.path().join(&entry.name), name));
                 }
                 _ => {}
             }
         }
-        Ok(found)
+        Ok((found, put_away))
     }
 
     fn hints(&self, name: &TopicPartition, clean: bool, checkpoints: &Checkpoints) -> OpenHints {
@@ -298,7 +323,12 @@ impl<E: Env> Replicas<E> {
             }
             for (&index, registration) in &topic.partitions {
                 let key = PartitionKey { topic_id: topic.id, index };
-                if registration.replicas.contains(&self.broker_id) && !replicas.contains_key(&key) {
+                if !registration.replicas.contains(&self.broker_id) {
+                    // It was moved away: the others have all of it.
+                    if let Some(replica) = replicas.remove(&key) {
+                        put_away.extend(self.delete(&replica).await);
+                    }
+                } else if !replicas.contains_key(&key) {
                     let name = TopicPartition { topic: topic.name.to_string(), partition: index };
                     let directory = self.directory_for(registration, &replicas)?;
                     let hints = OpenHints::new_log(self.env.clock().wall());
@@ -315,8 +345,27 @@ impl<E: Env> Replicas<E> {
             // A node that stops follows nobody.
             let _ = self.queues.routes.send(Route::Endpoints(reachable));
         }
+        if layers_changed {
+            self.take_broker_config(&image);
+        }
         self.tell(&image, &brokers, &before.image, layers_changed, &replicas)?;
         Ok((Published { image, end, brokers, replicas: Arc::new(replicas) }, put_away))
+    }
+
+    /// Takes in dynamic broker configs that concern replicas. A text that is no value, in a log that somebody else
+    /// wrote, counts as not set.
+    fn take_broker_config(&self, image: &Image) {
+        let layers = image.layers(self.broker_id, &self.server);
+        let number = |name| {
+            let value = effective(name, layers).ok().flatten();
+            let value = value.or_else(|| broker_key(name).and_then(BrokerKey::default_value));
+            u64::try_from(value.expect("the configs asked for have defaults").number()).unwrap_or(0)
+        };
+        self.throttles.leader.set(number("leader.replication.throttled.rate"));
+        self.throttles.follower.set(number("follower.replication.throttled.rate"));
+        let fetchers = usize::try_from(number("num.replica.fetchers")).unwrap_or(usize::MAX);
+        // A node that stops follows nobody.
+        let _ = self.queues.routes.send(Route::Fetchers(fetchers));
     }
 
     /// Tells the replicas of changed topics what has changed.

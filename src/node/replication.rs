@@ -14,6 +14,7 @@ use super::isr::{IsrChanges, Proposal};
 use super::metadata::Metadata;
 use super::publisher::Registered;
 use super::replica::Queues;
+use super::throttles::Throttles;
 use crate::config::server::ServerConfig;
 use crate::env::{Env, Task};
 
@@ -41,8 +42,7 @@ pub(super) fn queues<E: Env>(housekeeping: Housekeeping) -> (Queues<E>, Inboxes<
 }
 
 impl<E: Env> Replication<E> {
-    /// Starts the tasks. `channel` makes channels to the controller, each for one purpose alone: no copy of a
-    /// request may overtake another.
+    /// Starts the tasks. `channel` makes channels to the controller, each for one purpose alone.
     pub(super) fn start(
         env: &E,
         config: &Arc<ServerConfig>,
@@ -50,8 +50,10 @@ impl<E: Env> Replication<E> {
         channel: impl Fn(&str) -> ControllerChannel<E>,
         registered: &Registered,
         metadata: &Metadata<E>,
+        throttles: &Throttles,
     ) -> Self {
-        let fetchers = Fetchers::new(env.clone(), config, registered.clone(), inboxes.routes);
+        let throttle = throttles.follower.clone();
+        let fetchers = Fetchers::new(env.clone(), config, registered.clone(), throttle, inboxes.routes);
         let isr_changes = IsrChanges {
             env: env.clone(),
             own: config.node_id,

@@ -54,7 +54,9 @@ async fn bind_all<E: Env>(env: &E, listeners: &[ListenerAddress]) -> Result<Vec<
     let mut sockets = Vec::new();
     for listener in listeners {
         let address = SocketAddr::new(listen_address(listener)?, listener.port);
-        sockets.push((listener.clone(), env.network().bind(address).await?));
+        let bound = env.network().bind(address).await;
+        let bound = bound.map_err(|error| StartError::Bind { name: listener.name.clone(), error })?;
+        sockets.push((listener.clone(), bound));
     }
     Ok(sockets)
 }
@@ -101,18 +103,18 @@ pub(super) fn broker_endpoints<L: crate::env::Listener>(
     sockets.iter().map(endpoint).collect()
 }
 
-/// Where the other nodes find the controller.
+/// Where the other nodes find the controller, as far as the configuration says: where it is on every interface and
+/// nothing more is said, the host is empty.
 pub(super) fn controller_endpoints<L: crate::env::Listener>(
     config: &ServerConfig,
     sockets: &[(ListenerAddress, L)],
 ) -> Vec<ControlEndpoint> {
-    let endpoint = |socket: &(ListenerAddress, L)| {
-        let ListenerAddress { name, host, port, .. } = advertised(config, socket);
-        // Whoever shares the machine finds it, and nobody else could know how.
-        let host = if is_any(&host) { "localhost".to_owned() } else { host };
-        ControlEndpoint { name, host, port }
+    let endpoint = |ListenerAddress { name, host, port, .. }: ListenerAddress| {
+        let bound = sockets.iter().find(|(listener, _)| listener.name == name);
+        let bound = bound.map_or(port, |(_, socket)| socket.local_address().port());
+        ControlEndpoint { name, host, port: if port == 0 { bound } else { port } }
     };
-    sockets.iter().map(endpoint).collect()
+    config.controller_endpoints().into_iter().map(endpoint).collect()
 }
 
 /// What all listeners of a node share.

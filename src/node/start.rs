@@ -1,6 +1,7 @@
 //! From directories to a node that serves.
 //!
-//! 1. The directories are locked and read, the metadata log is opened, the sockets are bound.
+//! 1. The directories are locked and read, the metadata log is looked at, the sockets are bound and found to be where
+//!    others are told. Only then anything on disk is touched: whoever is refused comes back to what there was.
 //! 2. The quorum's task runs, and the controller's listeners answer: several nodes that start together find each
 //!    other.
 //! 3. A broker registers with the active controller. When its registration is in its metadata, it opens its
@@ -18,19 +19,22 @@ use tokio::sync::{mpsc, oneshot};
 use super::broker_run;
 use super::budget::Budget;
 use super::controller_channel::ControllerChannel;
+use super::controller_registration::RegistersController;
 use super::directories::{self, DirectoryError, DirectoryFailure, FoundDirectory, LogDirectory};
 use super::housekeeping::{Housekeeper, Housekeeping, Written, metadata_partition};
 use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
 use super::raft::{
-    ControllerTimers, KRAFT_VERSIONS, Message, MetadataLogError, Raft, RaftLog, RaftLogHints, RaftParts,
-    RaftTask,
+    self, ControllerTimers, Inspected, KRAFT_VERSION, KRAFT_VERSIONS, Message, MetadataLogError, Raft,
+    RaftLog, RaftLogHints, RaftParts, RaftTask,
 };
+use super::reachable::{self, Unreachable};
 use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
 use super::replication::{self, Replication};
 use super::sockets::{BUDGET_BYTES, Serving, Sockets, broker_endpoints, controller_endpoints};
 use super::storage::bootstrap_records;
+use super::throttles::Throttles;
 use super::{Node, NodeFailure};
 use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
@@ -43,10 +47,13 @@ use crate::env::{Clock, Disk, DiskError, Env, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
+use crate::wire::VersionRange;
 use crate::wire::control::Endpoint;
 use crate::wire::messages::broker_registration::{
     BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
 };
+use crate::wire::messages::controller_registration::{self, ControllerRegistrationRequest};
+use crate::wire::metadata::MetadataRecord;
 
 /// Logs that sync at the same time: more than one disk queue wants, fewer than threads cost.
 const FLUSHERS: usize = 4;
@@ -78,8 +85,16 @@ pub enum StartError {
         host: String,
     },
     /// A listener cannot be bound.
+    #[error("listener {name}: {error}; if another process is there, stop it or choose another port")]
+    Bind {
+        /// The listener.
+        name: String,
+        /// Why.
+        error: NetworkError,
+    },
+    /// An address that others are told leads elsewhere.
     #[error(transparent)]
-    Bind(#[from] NetworkError),
+    Unreachable(#[from] Unreachable),
     /// Something failed on the way.
     #[error(transparent)]
     Node(#[from] NodeFailure),
@@ -99,13 +114,19 @@ pub async fn start<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, StartError> {
     let config = Arc::new(config);
     let mut directories = Directories::open(&env, &config).await?;
-    let sockets = Sockets::bind(&env, &config).await?;
+    let inspected = directories.inspect_metadata(&env, &config).await?;
+    let mut sockets = Sockets::bind(&env, &config).await?;
+    reachable::check(&env, &config, &mut sockets).await?;
+    for found in &directories.found {
+        found.take_mark(env.disk()).await?;
+    }
     let (failed, failures) = mpsc::channel(FAILURES_MAX);
     let (raft, inbox) = Raft::new();
     let publishing = Publishing::default();
     let endpoints = controller_endpoints(&config, &sockets.controllers);
-    let task = open_quorum(&env, &config, &directories, endpoints, (raft.clone(), inbox), publishing.clone())
-        .await?;
+    let listeners = controller_listeners(&config, &endpoints);
+    let parts = (raft.clone(), inbox, publishing.clone());
+    let task = open_quorum(&env, &config, &directories, inspected, endpoints, parts).await?;
     // The log says how far the node has come, the clock that time has passed since; several nodes can share a
     // process, and its randomness.
     let own = u64::from(config.node_id.0.unsigned_abs()).rotate_left(48);
@@ -114,6 +135,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let registered = Registered::default();
     let (housekeeping, chores) = Housekeeping::new();
     let buffers = BufferPool::new(BUFFERS_KEPT_BYTES);
+    let throttles = Throttles::new(&config.replication);
     let broker = Broker::new(BrokerParts {
         env: env.clone(),
         config: Arc::clone(&config),
@@ -132,6 +154,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         housekeeping: housekeeping.clone(),
         responses: Budget::new("responses", BUDGET_BYTES.max(config.fetch_max_bytes)),
         buffers: buffers.clone(),
+        throttles: throttles.clone(),
     });
     let mut housekeeper = Housekeeper {
         env: env.clone(),
@@ -164,6 +187,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         housekeeping: housekeeping.clone(),
         directories: directories.all(),
         workers: Vec::new(),
+        registers_controller: None,
         housekeeper: None,
         supervisor: env.spawn("supervisor", supervisor.run()),
         quorum,
@@ -179,17 +203,33 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         locks: std::mem::take(&mut directories.locks),
         env: env.clone(),
     };
+    let channel = |purpose: &str| {
+        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
+    };
+    if config.roles.controller {
+        let registers = RegistersController {
+            env: env.clone(),
+            channel: channel("controller-registration"),
+            metadata: metadata.clone(),
+            request: controller_registration(&env, &config, listeners, run),
+        };
+        node.registers_controller = Some(env.spawn("controller-registration", registers.run()));
+    }
     if !config.roles.broker {
         node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed)));
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let channel = |purpose: &str| {
-        ControllerChannel::new(env.clone(), raft.leadership().clone(), purpose, config.node_id.0)
-    };
     let (queues, inboxes) = replication::queues(housekeeping.clone());
-    node.replication =
-        Some(Replication::start(&env, &config, (&queues, inboxes), channel, &registered, &metadata));
+    node.replication = Some(Replication::start(
+        &env,
+        &config,
+        (&queues, inboxes),
+        channel,
+        &registered,
+        &metadata,
+        &throttles,
+    ));
     node.workers = queues.flushes.start(&env, FLUSHERS);
     node.workers.extend(queues.preparations.start(&env, PREPARERS));
     let (replicas_open, open) = oneshot::channel();
@@ -197,7 +237,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     let (is_ready, ready) = oneshot::channel();
     publisher.broker = Some(BrokerSide {
         id: config.node_id,
-        replicas: Replicas::new(env.clone(), &config, queues, directories.data.clone()),
+        replicas: Replicas::new(env.clone(), &config, queues, throttles, directories.data.clone()),
         housekeeping,
         found: directories.found_replicas(),
         registered: registered.clone(),
@@ -219,9 +259,16 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
     };
     node.publisher = Some(env.spawn("publisher", supervise(publisher.run(), failed.clone())));
     node.lifecycle = Some(env.spawn("lifecycle", supervise(lifecycle.run(), failed)));
-    node.wait_for(open).await?;
+    let left = match node.wait_for(open).await {
+        Ok(left) => left,
+        Err(failure) => {
+            node.give_up(&directories.found).await;
+            return Err(failure.into());
+        }
+    };
     // What is left of partitions that are gone must not be taken for theirs who come under the same name.
     housekeeper.checkpoint_all().await;
+    housekeeper.remove_all(left).await;
     node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
     node.listeners = serving.clients(&env, &broker, sockets.clients);
     // If the task has ended, its failure is what is waited for next.
@@ -232,6 +279,9 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
 
 /// Failures that are kept until somebody asks for them. The first says it all.
 const FAILURES_MAX: usize = 8;
+
+/// The metadata log, and what it is to begin with if it is new.
+type MetadataFound<E> = (Inspected<<E as Env>::Disk>, Option<Vec<MetadataRecord>>);
 
 /// The directories of a node, locked and read.
 struct Directories<E: Env> {
@@ -247,17 +297,30 @@ struct Directories<E: Env> {
 impl<E: Env> Directories<E> {
     async fn open(env: &E, config: &ServerConfig) -> Result<Self, DirectoryError> {
         let (failed, failures) = mpsc::unbounded_channel();
-        let (mut found, mut locks) = (Vec::new(), Vec::new());
-        for path in config.directories() {
-            let (one, lock) = directories::open(env.disk(), &path, config.node_id, failed.clone()).await?;
-            found.push(one);
-            locks.push(lock);
-        }
-        let cluster_id = directories::check_cluster(&found)?;
+        let (found, locks, cluster_id) =
+            directories::open_all(env.disk(), &config.directories(), config.node_id, &failed).await?;
         let of_data =
             |found: &&FoundDirectory| config.log_dirs.iter().any(|path| path == found.directory.path());
         let data = found.iter().filter(of_data).map(|found| Arc::clone(&found.directory)).collect();
         Ok(Self { found, data, metadata_path: config.metadata_log_dir.clone(), cluster_id, failures, locks })
+    }
+
+    /// Looks at the metadata log, and reads what it is to begin with if it is new.
+    async fn inspect_metadata(&self, env: &E, config: &ServerConfig) -> Result<MetadataFound<E>, StartError> {
+        let found = self.metadata();
+        let recovery_point = found.checkpoints.recovery_points.get(&metadata_partition());
+        let hints = RaftLogHints {
+            clean: found.clean.is_some(),
+            recovery_point: recovery_point.copied().unwrap_or(Offset::ZERO),
+            votes: config.roles.controller,
+        };
+        let inspected = raft::inspect(env.disk(), &self.metadata_log(), hints).await?;
+        let bootstrap = bootstrap_records(env.disk(), found.directory.path()).await?;
+        Ok((inspected, bootstrap))
+    }
+
+    fn metadata_log(&self) -> PathBuf {
+        self.metadata_path.join(format!("{METADATA_DIRECTORY}0"))
     }
 
     fn all(&self) -> Vec<Arc<LogDirectory>> {
@@ -279,7 +342,10 @@ impl<E: Env> Directories<E> {
         };
         let found = self.found.iter().filter(is_data);
         found
-            .map(|found| (Arc::clone(&found.directory), found.clean.is_some(), found.checkpoints.clone()))
+            .map(|found| {
+                let (checkpoints, topic_ids) = (found.checkpoints.clone(), found.topic_ids.clone());
+                (Arc::clone(&found.directory), found.clean.is_some(), checkpoints, topic_ids)
+            })
             .collect()
     }
 }
@@ -297,16 +363,10 @@ async fn open_quorum<E: Env>(
     env: &E,
     config: &ServerConfig,
     directories: &Directories<E>,
+    (inspected, bootstrap_records): MetadataFound<E>,
     endpoints: Vec<Endpoint>,
-    (raft, inbox): (Raft, mpsc::UnboundedReceiver<Message>),
-    publishing: Publishing,
+    (raft, inbox, publishing): (Raft, mpsc::UnboundedReceiver<Message>, Publishing),
 ) -> Result<RaftTask<E>, StartError> {
-    let found = directories.metadata();
-    let recovery_point = found.checkpoints.recovery_points.get(&metadata_partition());
-    let hints = RaftLogHints {
-        clean: found.clean.is_some(),
-        recovery_point: recovery_point.copied().unwrap_or(Offset::ZERO),
-    };
     let log_config = LogConfig {
         segment_bytes: u32::try_from(config.metadata_segment_bytes).unwrap_or(u32::MAX),
         segment_ms: i64::try_from(config.metadata_segment_age.as_millis()).unwrap_or(i64::MAX),
@@ -314,16 +374,16 @@ async fn open_quorum<E: Env>(
         retention_bytes: -1,
         ..LogConfig::default()
     };
-    let dir = found.directory.path().join(format!("{METADATA_DIRECTORY}0"));
-    let identity = Identity {
-        key: VoterKey { id: config.node_id, directory: found.directory.id() },
+    let mut identity = Identity {
+        key: VoterKey { id: config.node_id, directory: directories.of_metadata().id() },
         listener: endpoints.first().map(|endpoint| endpoint.name.clone()).unwrap_or_default(),
         endpoints,
         versions: KRAFT_VERSIONS,
         bootstrap: bootstrap(config),
     };
     let voters = fixed_voters(config, &identity);
-    let opened = RaftLog::open(env, &dir, log_config, hints, voters).await?;
+    let opened = RaftLog::open(env, &directories.metadata_log(), log_config, inspected, voters).await?;
+    fill_in_hosts(&mut identity.endpoints, opened.voters().get(config.node_id));
     let task = RaftTask::new(RaftParts {
         env: env.clone(),
         raft,
@@ -332,7 +392,7 @@ async fn open_quorum<E: Env>(
         identity,
         quorum: quorum_config(&config.quorum),
         snapshots: snapshot_policy(&config.snapshots),
-        bootstrap: bootstrap_records(env.disk(), found.directory.path()).await?,
+        bootstrap: bootstrap_records,
         cluster_id: directories.cluster_id.clone(),
         settings: Settings::new(directories.cluster_id.clone(), config),
         timers: ControllerTimers {
@@ -372,6 +432,19 @@ fn bootstrap(config: &ServerConfig) -> Vec<Address> {
     config.bootstrap_servers.iter().map(address).collect()
 }
 
+/// A controller on every interface does not know how others reach it. What the voters' record says of it stands
+/// then, and is not overwritten by this node. A node that is in none is found by whoever shares the machine; nobody
+/// else could know how.
+fn fill_in_hosts(endpoints: &mut [Endpoint], recorded: Option<&VoterNode>) {
+    for endpoint in endpoints.iter_mut().filter(|endpoint| endpoint.host.is_empty()) {
+        let recorded = recorded.and_then(|voter| voter.endpoints.iter().find(|it| it.name == endpoint.name));
+        match recorded.filter(|recorded| !recorded.host.is_empty()) {
+            Some(recorded) => *endpoint = recorded.clone(),
+            None => endpoint.host = "localhost".to_owned(),
+        }
+    }
+}
+
 /// The voters that the configuration names, known by their ids (kraft.version 0). This node's own address is the
 /// one that it has bound.
 fn fixed_voters(config: &ServerConfig, own: &Identity) -> VoterSet {
@@ -392,6 +465,48 @@ fn fixed_voters(config: &ServerConfig, own: &Identity) -> VoterSet {
         voter(configured.id, vec![endpoint])
     });
     voters.collect()
+}
+
+/// Where the controller listens, as it registers that.
+fn controller_listeners(
+    config: &ServerConfig,
+    endpoints: &[Endpoint],
+) -> Vec<controller_registration::Listener> {
+    let protocol = |name: &str| {
+        let listener = config.controller_listeners.iter().find(|listener| listener.name == name);
+        listener.map_or(0, |listener| listener.protocol as i16)
+    };
+    let listener = |Endpoint { name, host, port }: &Endpoint| controller_registration::Listener {
+        name: name.clone(),
+        host: host.clone(),
+        port: *port,
+        security_protocol: protocol(name),
+    };
+    endpoints.iter().map(listener).collect()
+}
+
+/// What the controller registers with. Its incarnation is new in each run.
+fn controller_registration<E: Env>(
+    env: &E,
+    config: &ServerConfig,
+    listeners: Vec<controller_registration::Listener>,
+    run: u64,
+) -> ControllerRegistrationRequest {
+    let mut rng = env.rng(Purpose { subsystem: "node", what: "controller-incarnation-id", instance: run });
+    let range = |range: VersionRange| FeatureRange { min: range.min, max: range.max };
+    let features = SUPPORTED_FEATURES.iter().copied().chain([(KRAFT_VERSION, range(KRAFT_VERSIONS))]);
+    let feature = |(name, range): (&str, FeatureRange)| controller_registration::Feature {
+        name: name.to_owned(),
+        min_supported_version: range.min,
+        max_supported_version: range.max,
+    };
+    ControllerRegistrationRequest {
+        controller_id: config.node_id.0,
+        incarnation_id: random_uuid(&mut rng),
+        zk_migration_ready: false,
+        listeners,
+        features: features.map(feature).collect(),
+    }
 }
 
 /// What the broker registers with. Its incarnation is new in each run.

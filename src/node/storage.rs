@@ -202,7 +202,10 @@ pub async fn format_by<E: Env>(
     }
     check(&found, config, plan)?;
     for (path, _) in found.iter().filter(|(_, meta)| meta.is_none()) {
-        check_empty(env.disk(), path).await?;
+        // It would pass for this cluster's.
+        if let Some(found) = what_it_holds(env.disk(), path).await? {
+            return Err(FormatError::NotEmpty { path: path.clone(), found });
+        }
     }
     let mut rng = env.rng(Purpose {
         subsystem: "node",
@@ -309,9 +312,9 @@ fn check(found: &[Found], config: &ServerConfig, plan: &FormatPlan) -> Result<()
     }
 }
 
-/// That a directory that is to be formatted, if there is one, holds no data: they would pass for this
-/// cluster's. What an attempt to format it has left does not count.
-async fn check_empty<D: Disk>(disk: &D, path: &Path) -> Result<(), FormatError> {
+/// The first data that a directory without `meta.properties` holds, if there is one and it does. What an attempt
+/// to format it has left does not count.
+pub(super) async fn what_it_holds<D: Disk>(disk: &D, path: &Path) -> Result<Option<String>, DiskError> {
     for entry in list(disk, path).await? {
         let found = match DirectoryName::parse(&entry).map(|_| entry.strip_prefix(METADATA_DIRECTORY)) {
             None => continue,
@@ -324,9 +327,9 @@ async fn check_empty<D: Disk>(disk: &D, path: &Path) -> Result<(), FormatError> 
                 }
             }
         };
-        return Err(FormatError::NotEmpty { path: path.to_owned(), found });
+        return Ok(Some(found));
     }
-    Ok(())
+    Ok(None)
 }
 
 async fn list<D: Disk>(disk: &D, path: &Path) -> Result<Vec<String>, DiskError> {

@@ -7,6 +7,7 @@ use super::budget::Budget;
 use super::context::{Authorizer, ConnectionContext, Operation, Principal, RequestContext, Resource};
 use super::controller_channel::ControllerChannel;
 use super::service::{Answer, IncomingRequest, Reply, Service as _};
+use super::throttles::Throttles;
 use super::{Node, format, start};
 use crate::broker::{Broker, BrokerParts};
 use crate::buffers::BufferPool;
@@ -74,6 +75,7 @@ impl Setup {
         let env = TokioEnv::new().expect("a world");
         format(&env, &config, "test-cluster-id-000000").await.expect("the disk works");
         let node = start(env.clone(), config.clone()).await.expect("it starts");
+        let throttles = Throttles::new(&config.replication);
         let broker = Broker::new(BrokerParts {
             env: env.clone(),
             config: Arc::new(config),
@@ -87,6 +89,7 @@ impl Setup {
             housekeeping: node.housekeeping.clone(),
             responses: Budget::new("responses", 1 << 20),
             buffers: BufferPool::new(0),
+            throttles,
         });
         let mut setup = Self { node, broker, env, id: Uuid::ZERO, _dir: dir };
         let created = setup.ask(7, &create("there"), ANYBODY).await;

@@ -16,6 +16,9 @@
 //! | FENCED_LEADER_EPOCH | no Fetch until metadata name a later epoch |
 //! | any other error | the same Fetch after `replica.fetch.backoff.ms` |
 //!
+//! The leader's log may start within a batch, which it sends as a whole. Then an empty log begins where that batch
+//! does, and yet the next Fetch names the offset of before: the leader has nothing at the batch's own.
+//!
 //! The high watermark is the leader's, as far as it is counted here; what goes beyond follows with the next
 //! syncs. The log start follows the leader's, as far as the high watermark.
 
@@ -35,6 +38,8 @@ pub(super) struct Following {
     pub(super) leader_log_start: LogStart,
     /// The leader is ahead of the metadata here: they will name a later epoch.
     fenced: bool,
+    /// The leader's log starts here, within the batch with which this empty log is about to begin.
+    pub(super) within_batch: Option<Offset>,
 }
 
 impl Following {
@@ -44,11 +49,13 @@ impl Following {
             leader_high_watermark: HighWatermark::default(),
             leader_log_start: LogStart::default(),
             fenced: false,
+            within_batch: None,
         }
     }
 
-    pub(super) fn leader(&self) -> BrokerId {
-        self.leader
+    /// What the leader said went with the log that it was said of.
+    pub(super) fn forget_positions(&mut self) {
+        *self = Self { within_batch: self.within_batch, ..Self::new(self.leader) };
     }
 
     pub(super) fn leader_high_watermark(&self) -> HighWatermark {
@@ -63,12 +70,12 @@ pub struct FollowerFetch {
     pub leader: BrokerId,
     /// The epoch in which it leads.
     pub leader_epoch: LeaderEpoch,
-    /// The counted end, which is the log end.
+    /// The counted end, which is the log end; or where the leader's log starts, if that is within the first batch.
     pub fetch_offset: Offset,
     /// The latest epoch of the log, [`LeaderEpoch::NONE`] if it is empty. An idle partition names it, too
     /// (KAFKA-15510).
     pub last_fetched_epoch: LeaderEpoch,
-    /// The log start.
+    /// The log start as it is, durable or not, as in Kafka: no promise is made by it.
     pub log_start: LogStart,
 }
 
@@ -114,7 +121,7 @@ pub enum Replication {
 pub enum AfterError {
     /// It was not about the present Fetch.
     Nothing,
-    /// The same Fetch again, after `replica.fetch.backoff.ms`.
+    /// The same Fetch again, after a pause.
     Retry,
     /// No Fetch before a later leader epoch: [`Partition::next_fetch`] says so.
     AwaitMetadata,
@@ -161,10 +168,19 @@ impl Partition {
         at_rest.then(|| FollowerFetch {
             leader: following.leader,
             leader_epoch: self.leader_epoch(),
-            fetch_offset: counted_end,
+            fetch_offset: following.within_batch.map_or(counted_end, |start| start.max(counted_end)),
             last_fetched_epoch: self.epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch),
             log_start: self.positions.log_start,
         })
+    }
+
+    /// Whether this follower is in sync, as far as it knows: in the ISR, or at the leader's high watermark.
+    pub fn follows_in_sync(&self) -> bool {
+        let Role::Follower(following) = &self.role else { return false };
+        let leaders = following.leader_high_watermark;
+        let caught_up =
+            leaders > HighWatermark::default() && leaders.offset() <= self.positions.log_end.offset();
+        caught_up || self.isr().contains(&self.config.broker_id)
     }
 
     /// Decides about the answer to `request`. Only the decision to truncate changes anything at once.
@@ -260,11 +276,13 @@ impl Partition {
         let empty = self.positions.log_start.offset() == self.positions.log_end.offset();
         if let Some(first) = batches.first()
             && empty
-            && first.base_offset < request.fetch_offset
+            && first.base_offset < self.positions.log_end.offset()
             && first.last_offset() >= request.fetch_offset
         {
-            // The leader's log starts within this batch.
-            return self.start_at(LogStart(first.base_offset));
+            let begins = self.start_at(LogStart(first.base_offset))?;
+            let Role::Follower(following) = &mut self.role else { panic!("it follows") };
+            following.within_batch = Some(request.fetch_offset);
+            return Ok(begins);
         }
         let mut log_end = self.positions.log_end;
         let mut epoch = self.last_record_epoch().max(LeaderEpoch(0));

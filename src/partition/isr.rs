@@ -8,13 +8,15 @@
 //! | answer (R5) | what the leader does |
 //! |---|---|
 //! | granted, in the epochs in force | takes in the ISR and partition epoch |
-//! | INELIGIBLE_REPLICA, OPERATION_NOT_ATTEMPTED | goes back: it was surely not applied, nor will be |
+//! | INELIGIBLE_REPLICA, OPERATION_NOT_ATTEMPTED | goes back: it was not applied |
 //! | one that tells of other epochs, another leader or topic | stays as it is, until metadata tell |
 //! | any other, or none | stays as it is, and the same request is sent again |
 //!
-//! What one copy of a request met with says nothing of a copy sent after it, which may still be granted: the
-//! leader goes back only by what the latest one met with. For that the controller has to take up the requests of
-//! a leader in the order in which they were sent.
+//! What one copy of a request met with says nothing of another copy. One that was sent before on a connection that
+//! has gone may be overtaken by the one that was refused, and arrive when what spoke against it has passed. So a
+//! leader that goes back while the fate of a copy is unknown first asks for the ISR as it is. That raises the
+//! partition epoch, and with it whatever is still under way is refused. Until this is granted, the maximal ISR
+//! remains what it was. (Kafka goes back at once, and its controller leaves the epoch of an unchanged ISR as it is.)
 
 use super::{Advance, Brokers, Partition, Registration, Role};
 use crate::error_code::ErrorCode;
@@ -38,9 +40,29 @@ impl AlterPartition {
         let epochs = |alter: &Self| (alter.leader_epoch, alter.partition_epoch);
         epochs(self) == epochs(other) && self.isr == other.isr
     }
+}
 
-    fn names(&self, broker: BrokerId) -> bool {
-        self.isr.iter().any(|member| member.broker == broker)
+/// A request under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    /// The latest copy.
+    asked: AlterPartition,
+    /// How many copies have no answer.
+    unanswered: u32,
+    /// It takes the place of a request of which a copy has no answer.
+    takes_back: bool,
+    /// Whom that one named: they may yet be granted.
+    taken_back: Vec<BrokerId>,
+}
+
+impl Pending {
+    fn new(asked: AlterPartition) -> Self {
+        Self { asked, unanswered: 1, takes_back: false, taken_back: Vec::new() }
+    }
+
+    /// All who are in the ISR if what is under way is granted.
+    fn members(&self) -> impl Iterator<Item = BrokerId> {
+        self.asked.isr.iter().map(|member| member.broker).chain(self.taken_back.iter().copied())
     }
 }
 
@@ -121,10 +143,12 @@ impl Partition {
     ) -> AlterOutcome {
         let before = self.positions;
         let Role::Leader(leading) = &mut self.role else { return AlterOutcome::Stale };
-        let Some(pending) = leading.pending.as_ref().filter(|pending| pending.is_copy_of(sent)) else {
+        let Some(pending) = leading.pending.as_mut().filter(|pending| pending.asked.is_copy_of(sent)) else {
             return AlterOutcome::Stale;
         };
-        let latest = pending.serial == sent.serial;
+        let latest = pending.asked.serial == sent.serial;
+        pending.unanswered = pending.unanswered.saturating_sub(1);
+        let may_be_granted = pending.unanswered > 0 || pending.takes_back;
         leading.now = leading.now.max(now);
         let answer = match answer {
             Ok(altered) if self.commit(altered) => return AlterOutcome::Committed(self.finish_step(before)),
@@ -132,6 +156,10 @@ impl Partition {
             Err(code) => code,
         };
         match answer {
+            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if latest && may_be_granted => {
+                self.take_back();
+                AlterOutcome::Resend
+            }
             ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted if latest => {
                 self.withdraw();
                 AlterOutcome::RolledBack(self.finish_step(before))
@@ -150,7 +178,7 @@ impl Partition {
     /// What the controller was asked for and has not answered.
     pub fn pending_alter(&self) -> Option<&AlterPartition> {
         match &self.role {
-            Role::Leader(leading) => leading.pending.as_ref(),
+            Role::Leader(leading) => leading.pending.as_ref().map(|pending| &pending.asked),
             _ => None,
         }
     }
@@ -161,8 +189,21 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else { return None };
         let pending = leading.pending.as_mut()?;
         leading.asked += 1;
-        pending.serial = leading.asked;
-        Some(pending.clone())
+        pending.unanswered = pending.unanswered.saturating_add(1);
+        pending.asked.serial = leading.asked;
+        Some(pending.asked.clone())
+    }
+
+    /// Puts a request for the ISR as it is in the place of one that was refused, of which a copy may be under way.
+    fn take_back(&mut self) {
+        let registration = self.registration.as_ref().expect("a leader has one");
+        let Role::Leader(leading) = &mut self.role else { panic!("only a leader asks") };
+        let pending = leading.pending.as_mut().expect("it was just refused");
+        pending.taken_back = pending.members().filter(|member| !registration.isr.contains(member)).collect();
+        (pending.takes_back, pending.unanswered) = (true, 0);
+        // With the partition epoch in force nobody in the ISR has started anew.
+        let as_it_is = |id: &BrokerId| IsrMember { broker: *id, broker_epoch: BrokerEpoch::NONE };
+        pending.asked.isr = registration.isr.iter().map(as_it_is).collect();
     }
 
     /// Takes in an ISR that the controller has granted. Not one of other epochs, of which metadata tell more.
@@ -219,7 +260,7 @@ impl Partition {
         let Registration { leader_epoch, partition_epoch, .. } = *registration;
         leading.asked += 1;
         let alter = AlterPartition { leader_epoch, partition_epoch, isr, serial: leading.asked };
-        leading.pending = Some(alter.clone());
+        leading.pending = Some(Pending::new(alter.clone()));
         alter
     }
 
@@ -227,8 +268,8 @@ impl Partition {
     pub(super) fn is_under_min_isr(&self) -> bool {
         let Role::Leader(leading) = &self.role else { return false };
         let isr = self.isr();
-        let joining = leading.pending.iter().flat_map(|pending| &pending.isr);
-        let joining = joining.filter(|member| !isr.contains(&member.broker)).count();
+        let joining = leading.pending.iter().flat_map(Pending::members);
+        let joining = joining.filter(|member| !isr.contains(member)).count();
         isr.len() + joining < self.effective_min_isr()
     }
 
@@ -244,7 +285,7 @@ impl Partition {
         }
         let mut committed = self.positions.counted_end.offset();
         for (id, follower) in &leading.followers {
-            let pending = leading.pending.as_ref().is_some_and(|pending| pending.names(*id));
+            let pending = leading.pending.iter().flat_map(Pending::members).any(|member| member == *id);
             let in_maximal_isr = isr.contains(id) || pending;
             let as_good_as = || {
                 let lag_max = self.config.replica_lag_time_max;

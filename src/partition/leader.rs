@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thiserror::Error;
 
 use super::followers::FollowerState;
-use super::isr::AlterPartition;
+use super::isr::Pending;
 use super::{
     Advance, Brokers, Counting, Partition, Position, Registration, Role, Sequence, SequenceError, Wait,
 };
@@ -23,7 +23,7 @@ pub(super) struct Leading {
     /// The other replicas.
     pub(super) followers: BTreeMap<BrokerId, FollowerState>,
     /// What the controller was asked for and has not answered.
-    pub(super) pending: Option<AlterPartition>,
+    pub(super) pending: Option<Pending>,
     /// How often it was asked in this epoch.
     pub(super) asked: u64,
     /// The latest time that a call has told. Steps that tell none go by it: that makes a follower look less
@@ -180,6 +180,11 @@ impl Partition {
             }
             _ => false,
         }
+    }
+
+    /// Whether this replica leads an epoch that it may not serve yet (R1).
+    pub fn awaits_epoch(&self) -> bool {
+        matches!(&self.role, Role::Leader(leading) if !leading.serving)
     }
 
     /// Decides about one batch, whose payload was validated. Changes nothing, so that a failed append leaves

@@ -49,7 +49,7 @@
 //! `plan.more`, then plan again with [`Partition::plan_follower_read`]. The log is read without the lock. Call
 //! [`check_isr`] every half `replica.lag.time.max.ms`. An [`AlterPartition`] from either is sent, and kept for
 //! [`alter_partition_answered`]; on [`AlterOutcome::Resend`], or if no answer comes, send
-//! [`Partition::resend_alter`] after a pause. No copy may overtake another: they go over one connection.
+//! [`Partition::resend_alter`] after a pause.
 //!
 //! An IO error: [`Partition::fail_storage`], and KAFKA_STORAGE_ERROR for all who wait.
 //!
@@ -428,6 +428,11 @@ impl Partition {
     /// answer to all who wait.
     pub fn fail_storage(&mut self) {
         self.role = Role::Failed;
+    }
+
+    /// The broker that this replica is on.
+    pub fn broker_id(&self) -> BrokerId {
+        self.config.broker_id
     }
 
     /// The ISR in force, empty before the first registration.

@@ -7,7 +7,7 @@
 //!
 //! Only a log that is counted to its end is cut (it has just been fetched with), so that what is left counts.
 
-use super::follower::{BadAnswer, FollowerFetch, Following, Replication};
+use super::follower::{BadAnswer, FollowerFetch, Replication};
 use super::{Advance, EpochCache, EpochEnd, Partition, Positions, ProducerTable, Role};
 use crate::types::{CountedEnd, HighWatermark, LogEnd, LogStart, Offset};
 
@@ -125,14 +125,10 @@ impl Partition {
 
     fn begin(&mut self, truncation: Truncation, below_high_watermark: bool) -> Replication {
         self.truncating = Some(truncation);
+        if let Role::Follower(following) = &mut self.role {
+            following.within_batch = None;
+        }
         Replication::Truncate { truncation, below_high_watermark }
-    }
-}
-
-impl Following {
-    /// What the leader said went with the log that it was said of.
-    fn forget_positions(&mut self) {
-        *self = Self::new(self.leader());
     }
 }
 

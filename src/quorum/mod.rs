@@ -167,6 +167,8 @@ pub enum Failure {
     Unreachable,
     /// The peer does not know the API at a version that can say what was to be said.
     UnsupportedVersion,
+    /// The peer is of another cluster.
+    OtherCluster,
 }
 
 /// What happened.

@@ -5,6 +5,8 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
+
 use ottla::env::{
     Disk, DiskError, DiskErrorKind, DiskOperation, Entry, Env, Event, File, OpenMode, Purpose, Rng, Space,
 };
@@ -23,11 +25,13 @@ pub(crate) struct Faults {
     pub(crate) broken: Vec<PathBuf>,
     /// Nothing below these directories can be created or written.
     pub(crate) full: Vec<PathBuf>,
+    /// Files with these names do not come to be before they are let go.
+    pub(crate) held: Vec<&'static str>,
 }
 
 impl<E: Env> FaultyEnv<E> {
     pub(crate) fn new(inner: E) -> Self {
-        let disk = FaultyDisk { inner: inner.disk().clone(), faults: Arc::default() };
+        let disk = FaultyDisk { inner: inner.disk().clone(), faults: Arc::default(), let_go: Arc::default() };
         Self { inner, disk }
     }
 
@@ -39,6 +43,17 @@ impl<E: Env> FaultyEnv<E> {
     /// There is no space below `dir` from now on.
     pub(crate) fn fill(&self, dir: &str) {
         self.disk.faults.lock().unwrap().full.push(dir.into());
+    }
+
+    /// No file is renamed to this name from now on: whoever does it waits.
+    pub(crate) fn hold(&self, name: &'static str) {
+        self.disk.faults.lock().unwrap().held.push(name);
+    }
+
+    /// All files come to be again.
+    pub(crate) fn let_go(&self) {
+        self.disk.faults.lock().unwrap().held.clear();
+        self.disk.let_go.notify_waiters();
     }
 }
 
@@ -84,6 +99,7 @@ impl<E: Env> Env for FaultyEnv<E> {
 pub(crate) struct FaultyDisk<D> {
     inner: D,
     faults: Arc<Mutex<Faults>>,
+    let_go: Arc<Notify>,
 }
 
 impl<D> FaultyDisk<D> {
@@ -116,6 +132,13 @@ impl<D: Disk> Disk for FaultyDisk<D> {
     }
 
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), DiskError> {
+        loop {
+            let let_go = self.let_go.notified();
+            if !self.faults.lock().unwrap().held.iter().any(|name| to.ends_with(name)) {
+                break;
+            }
+            let_go.await;
+        }
         self.inner.rename(from, to).await
     }
 

@@ -157,8 +157,17 @@ impl Drop for TestNode {
 
 /// Sends a request and waits for its answer.
 pub(crate) async fn call<E: Env, R: Request>(connection: &Connection<E>, request: &R) -> R::Response {
+    call_at(connection, request, NAMED).await
+}
+
+/// The same in this version at most.
+pub(crate) async fn call_at<E: Env, R: Request>(
+    connection: &Connection<E>,
+    request: &R,
+    version: i16,
+) -> R::Response {
     let deadline = connection.env().clock().now() + PATIENCE;
-    connection.start(request, NAMED, deadline).unwrap().wait().await.unwrap()
+    connection.start(request, version, deadline).unwrap().wait().await.unwrap()
 }
 
 /// A batch of a plain producer.

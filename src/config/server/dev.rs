@@ -10,12 +10,16 @@ const BROKERS_MAX: u16 = 9;
 /// From a broker's port to that of its controller: out of the way of who counts up from a broker's.
 const CONTROLLER_PORT_OFFSET: u16 = 1000;
 
+/// After how many milliseconds without a leader a node stands for election. Nodes that start together wait for
+/// that; where all are on one machine, there is little to wait for.
+const ELECTION_TIMEOUT_MS: &str = "150";
+
 /// What one broker alone needs to say, for `dev` and for tests: one replica is all there can be, so one is
 /// what the defaults ask for.
 pub fn single_broker(listen: &str, controller_port: u16, log_dir: &str) -> Texts {
     let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
-    // Nobody but this process asks the controller.
-    let host = if host.is_empty() { "localhost" } else { host };
+    // Nobody but this process asks the controller, which needs one address and not all of them.
+    let host = if matches!(host, "" | "0.0.0.0" | "::" | "[::]") { "localhost" } else { host };
     texts(&[
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
@@ -101,6 +105,7 @@ pub fn several_brokers(ports: &DevPorts, data_dir: &Path) -> Vec<Texts> {
             ("controller.quorum.voters", &voters.join(",")),
             ("controller.listener.names", "CONTROLLER"),
             ("listeners", &format!("PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}")),
+            ("controller.quorum.election.timeout.ms", ELECTION_TIMEOUT_MS),
             ("log.dirs", &directory.join(format!("broker-{id}")).to_string_lossy()),
             ("default.replication.factor", &brokers.min(3).to_string()),
             ("min.insync.replicas", &minimum.to_string()),

@@ -160,6 +160,8 @@ pub struct ReplicationSettings {
     pub socket_timeout: Duration,
     /// Whether consumers are sent to a replica in their own rack (KIP-392).
     pub rack_aware_reads: bool,
+    /// The windows over which replication is throttled: how long each is, and how many count. Neither is zero.
+    pub quota_windows: (Duration, u32),
 }
 
 impl ReplicationSettings {
@@ -174,6 +176,10 @@ impl ReplicationSettings {
             lag_time_max: given.duration("replica.lag.time.max.ms"),
             socket_timeout: given.duration("replica.socket.timeout.ms"),
             rack_aware_reads: given.text("replica.selector.class").is_some_and(|class| !class.is_empty()),
+            quota_windows: (
+                Duration::from_secs(given.count("replication.quota.window.size.seconds")),
+                given.int("replication.quota.window.num").unsigned_abs(),
+            ),
         }
     }
 }

@@ -50,8 +50,12 @@ fn an_isr_shrinks_and_grows_without_a_new_leader_epoch() {
         assert_eq!((result.leader_id, result.leader_epoch, result.partition_epoch), (1, 0, epoch), "R2");
         assert_eq!(cluster.partition("t", 0).elr, ids(elr), "E2");
     }
-    let same = data(&cluster, key, &[3, 1, 2]);
-    assert_eq!(ask(&mut cluster, 1, key, same).partition_epoch, 4, "no change, no new epoch");
+    let (same, earlier) = (data(&cluster, key, &[3, 1, 2]), data(&cluster, key, &[1, 2]));
+    let result = ask(&mut cluster, 1, key, same);
+    assert_eq!((result.error_code, result.leader_epoch, result.partition_epoch), (0, 0, 5));
+    assert_eq!(result.isr, [3, 1, 2]);
+    let refused = ErrorCode::InvalidUpdateVersion.code();
+    assert_eq!(ask(&mut cluster, 1, key, earlier).error_code, refused, "what was under way is taken back");
     let mut old = data(&cluster, key, &[]);
     old.new_isr = vec![1, 2];
     assert_eq!(ask(&mut cluster, 1, key, old).isr, [1, 2], "version 2 has no broker epochs");

@@ -183,3 +183,30 @@ fn an_elr_is_forgotten_where_a_lower_minimum_lets_the_high_watermark_move() {
     assert_eq!(cluster.alter(ResourceType::Topic, "own", vec![set("min.insync.replicas", "2")]), Ok(()));
     assert_eq!(cluster.partition("own", 0).elr, []);
 }
+
+#[test]
+fn an_unclean_election_is_made_as_soon_as_it_is_allowed() {
+    for (kind, allowed) in [(ResourceType::Topic, "t"), (ResourceType::Broker, "")] {
+        let mut cluster = Cluster::with_brokers(2);
+        cluster.create(vec![assigned("t", &[(0, &[1, 2])]), assigned("there", &[(0, &[2])])]);
+        let key = cluster.key("t", 0);
+        let shrunk = PartitionChangeRecord {
+            topic_id: key.topic_id,
+            partition_id: 0,
+            isr: Some(vec![1]),
+            ..Default::default()
+        };
+        cluster.append(shrunk.into());
+        cluster.pass(10);
+        cluster.beat(2);
+        assert_eq!(cluster.fence_stale(), ids(&[1]));
+        assert_eq!(cluster.alter(kind, allowed, vec![set("min.insync.replicas", "1")]), Ok(()));
+        assert_eq!(cluster.partition("t", 0).leader, BrokerId::NONE);
+        let lax = |value| vec![set("unclean.leader.election.enable", value)];
+        assert_eq!(cluster.alter(kind, allowed, lax("false")), Ok(()));
+        assert_eq!(cluster.partition("t", 0).leader, BrokerId::NONE);
+        assert_eq!(cluster.alter(kind, allowed, lax("true")), Ok(()));
+        assert_eq!(cluster.partition("t", 0).leader, BrokerId(2));
+        assert_eq!(cluster.partition("there", 0).partition_epoch.0, 0, "nothing else changes");
+    }
+}

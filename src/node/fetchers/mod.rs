@@ -1,10 +1,11 @@
-//! Who fetches for the replicas that follow: one task for each broker that leads some of them
-//! (`num.replica.fetchers=1`; more of them are not used).
+//! Who fetches for the replicas that follow: up to `num.replica.fetchers` tasks for each broker that leads some of
+//! them, each with a connection and a fetch session of its own. The partitions of a topic are spread over them.
 //!
 //! Replicas say whom they follow ([`Route`]), in the order of the metadata; this task passes it on to those that
 //! fetch, starts them and ends them. What becomes of answers is the replicas' own business
 //! ([`Replica`](super::replica::Replica), `following`).
 
+mod resting;
 mod session;
 mod source;
 
@@ -17,6 +18,7 @@ use self::source::{News, Source};
 use super::budget::Budget;
 use super::publisher::Registered;
 use super::replica::Replica;
+use super::throttles::Throttle;
 use crate::config::listeners::HostPort;
 use crate::config::server::{ReplicationSettings, ServerConfig};
 use crate::controller::image::Image;
@@ -38,6 +40,8 @@ pub(super) enum Route<E: Env> {
     Leave(Arc<Replica<E>>),
     /// Where the other brokers can be reached.
     Endpoints(Endpoints),
+    /// How many fetch from each broker: at least one.
+    Fetchers(usize),
     /// The node stops: nothing is fetched any more.
     Stop,
 }
@@ -84,6 +88,8 @@ pub(super) struct Shared<E: Env> {
     pub(super) settings: ReplicationSettings,
     pub(super) registered: Registered,
     pub(super) budget: Budget,
+    /// For what is fetched for throttled replicas.
+    pub(super) throttle: Throttle,
 }
 
 /// The task that minds those who fetch. They end with it.
@@ -91,9 +97,19 @@ pub(super) struct Fetchers<E: Env> {
     shared: Arc<Shared<E>>,
     inbox: mpsc::UnboundedReceiver<Route<E>>,
     endpoints: Endpoints,
-    /// Whom each replica follows.
-    leaders: BTreeMap<PartitionKey, BrokerId>,
-    running: BTreeMap<BrokerId, Running<E>>,
+    /// How many fetch from each broker.
+    per_leader: usize,
+    /// Who follows whom.
+    followers: BTreeMap<PartitionKey, Follower<E>>,
+    running: BTreeMap<Place, Running<E>>,
+}
+
+/// One of those who fetch: from whom, and which of them it is.
+type Place = (BrokerId, usize);
+
+struct Follower<E: Env> {
+    replica: Arc<Replica<E>>,
+    place: Place,
 }
 
 struct Running<E: Env> {
@@ -108,16 +124,18 @@ impl<E: Env> Fetchers<E> {
         env: E,
         config: &ServerConfig,
         registered: Registered,
+        throttle: Throttle,
         inbox: mpsc::UnboundedReceiver<Route<E>>,
     ) -> Self {
         let (own, settings) = (config.node_id, config.replication);
         let one_answer = usize::try_from(settings.fetch_response_max_bytes).unwrap_or(0);
         let budget = Budget::new("replication", BUDGET_BYTES.max(one_answer));
         Self {
-            shared: Arc::new(Shared { env, own, settings, registered, budget }),
+            shared: Arc::new(Shared { env, own, settings, registered, budget, throttle }),
             inbox,
             endpoints: Endpoints::new(),
-            leaders: BTreeMap::new(),
+            per_leader: settings.fetchers.max(1),
+            followers: BTreeMap::new(),
             running: BTreeMap::new(),
         }
     }
@@ -132,11 +150,12 @@ impl<E: Env> Fetchers<E> {
                     replica.fetched_by(None);
                 }
                 Route::Endpoints(endpoints) => {
-                    for (id, running) in &self.running {
+                    for ((id, _), running) in &self.running {
                         running.inbox.tell(News::Address(endpoints.get(id).cloned()));
                     }
                     self.endpoints = endpoints;
                 }
+                Route::Fetchers(count) => self.spread(count.max(1)),
                 Route::Stop => break,
             }
         }
@@ -148,36 +167,73 @@ impl<E: Env> Fetchers<E> {
 
     fn follow(&mut self, replica: &Arc<Replica<E>>, leader: BrokerId) {
         let key = replica.key();
-        if self.leaders.get(&key) != Some(&leader) {
+        let place = (leader, which(key, self.per_leader));
+        if self.followers.get(&key).is_none_or(|follower| follower.place != place) {
             self.leave(key);
-            self.leaders.insert(key, leader);
+            self.followers.insert(key, Follower { replica: Arc::clone(replica), place });
             let (shared, address) = (&self.shared, self.endpoints.get(&leader));
-            let running =
-                self.running.entry(leader).or_insert_with(|| Running::start(shared, leader, address));
+            let running = self.running.entry(place).or_insert_with(|| Running::start(shared, place, address));
             running.replicas += 1;
         }
-        let inbox = &self.running[&leader].inbox;
+        let inbox = &self.running[&place].inbox;
         replica.fetched_by(Some(inbox.clone()));
         inbox.tell(News::Follow(Arc::clone(replica)));
     }
 
     /// Who fetches for nobody any more ends.
     fn leave(&mut self, key: PartitionKey) {
-        let Some(leader) = self.leaders.remove(&key) else { return };
-        let running = self.running.get_mut(&leader).expect("whoever is followed is fetched from");
+        let Some(Follower { place, .. }) = self.followers.remove(&key) else { return };
+        let running = self.running.get_mut(&place).expect("whoever is followed is fetched from");
         running.inbox.tell(News::Leave(key));
         running.replicas -= 1;
         if running.replicas == 0 {
-            self.running.remove(&leader);
+            self.running.remove(&place);
+        }
+    }
+
+    /// Has another number fetch from each broker. An answer that is under way to whoever fetched until now is
+    /// dropped, or taken as that to the same Fetch of the one who fetches from now on.
+    fn spread(&mut self, per_leader: usize) {
+        self.per_leader = per_leader;
+        let moving =
+            self.followers.iter().filter(|(key, follower)| follower.place.1 != which(**key, per_leader));
+        let moving: Vec<_> =
+            moving.map(|(_, follower)| (Arc::clone(&follower.replica), follower.place.0)).collect();
+        for (replica, leader) in moving {
+            self.follow(&replica, leader);
         }
     }
 }
 
+/// Which of those who fetch from one broker fetches for a partition: a topic's partitions in turn, as in Kafka.
+fn which(key: PartitionKey, count: usize) -> usize {
+    let topic = key.topic_id.0 as u64 ^ (key.topic_id.0 >> 64) as u64;
+    (topic.wrapping_add(u64::from(key.index.unsigned_abs())) % count as u64) as usize
+}
+
 impl<E: Env> Running<E> {
-    fn start(shared: &Arc<Shared<E>>, leader: BrokerId, address: Option<&HostPort>) -> Self {
+    fn start(shared: &Arc<Shared<E>>, place: Place, address: Option<&HostPort>) -> Self {
         let (sender, news) = mpsc::unbounded_channel();
-        let source = Source::new(Arc::clone(shared), leader, address.cloned(), news);
+        let source = Source::new(Arc::clone(shared), place, address.cloned(), news);
         let task = shared.env.spawn("replica-fetcher", source.run());
         Self { inbox: FetcherInbox(sender), replicas: 0, task }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Uuid;
+
+    #[test]
+    fn the_partitions_of_a_topic_are_spread_evenly() {
+        for topic_id in [Uuid(7), Uuid(u128::MAX), Uuid(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)] {
+            for count in [1, 2, 3, 8] {
+                let mut fetches = vec![0; count];
+                (0..count as i32 * 5)
+                    .for_each(|index| fetches[which(PartitionKey { topic_id, index }, count)] += 1);
+                assert_eq!(fetches, vec![5; count]);
+            }
+        }
     }
 }

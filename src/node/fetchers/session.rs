@@ -181,6 +181,19 @@ mod tests {
     }
 
     #[test]
+    fn a_log_start_that_moves_is_told_though_nothing_else_changes() {
+        let mut session = Session::default();
+        session.want(key(0), at(5));
+        told(&mut session);
+        session.answered(77);
+        let moved = at(5).map(|fetch| FollowerFetch { log_start: LogStart(Offset(4)), ..fetch });
+        session.want(key(0), moved);
+        let mut request = FetchRequest::default();
+        session.fill(&mut request);
+        assert_eq!(request.topics[0].partitions[0].log_start_offset, 4);
+    }
+
+    #[test]
     fn a_lost_answer_begins_a_new_session_in_place_of_the_old() {
         let mut session = Session::default();
         session.want(key(0), at(5));

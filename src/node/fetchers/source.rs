@@ -8,7 +8,10 @@
 //! | failure | what follows |
 //! |---|---|
 //! | of the connection, or of the whole answer | a pause, then a new session |
-//! | of one partition | it is left out for as long |
+//! | of one partition | it is left out, the longer the more often that happens |
+//!
+//! A replica out of sync that is throttled is left out, too, while the rate is exceeded
+//! ([`throttles`](crate::node::throttles)).
 //!
 //! [`Partition::next_fetch`]: crate::partition::Partition::next_fetch
 
@@ -20,6 +23,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Shared;
+use super::resting::Resting;
 use super::session::Session;
 use crate::client::config::ClientConfig;
 use crate::client::connection::Connection;
@@ -37,6 +41,10 @@ use crate::wire::messages::list_offsets::{
 
 /// How long a Fetch waits for replicas that sync: as long as a disk usually takes.
 const SYNC_PATIENCE: Duration = Duration::from_millis(10);
+
+/// How long the leader is asked not to wait because of a replica that syncs. One that takes longer, or never ends
+/// because its disk is gone, is not worth a Fetch every few milliseconds.
+const HASTE: Duration = Duration::from_secs(1);
 
 /// ListOffsets: where the log starts, and where it ends.
 const EARLIEST: i64 = -2;
@@ -68,10 +76,10 @@ pub(super) struct Source<E: Env> {
     replicas: BTreeMap<PartitionKey, Arc<Replica<E>>>,
     /// Those to be asked what they want.
     due: BTreeSet<PartitionKey>,
-    /// Those that the last answers brought something, which they sync.
-    syncing: BTreeSet<PartitionKey>,
-    /// Those that are left out after a failure, and until when.
-    resting: BTreeMap<PartitionKey, Mono>,
+    /// Those that the last answers brought something, which they sync, and until when they are waited for.
+    syncing: BTreeMap<PartitionKey, Mono>,
+    /// Those that are left out after a failure, or because of the throttle.
+    resting: Resting,
 }
 
 /// What is the end of a Fetch.
@@ -84,12 +92,12 @@ enum Outcome {
 impl<E: Env> Source<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
-        leader: BrokerId,
+        (leader, which): (BrokerId, usize),
         address: Option<HostPort>,
         news: mpsc::UnboundedReceiver<News<E>>,
     ) -> Self {
         let config = ClientConfig {
-            client_id: format!("broker-{}-fetcher", shared.own),
+            client_id: format!("broker-{}-fetcher-{which}", shared.own),
             request_timeout: shared.settings.socket_timeout,
             socket_connection_setup_timeout: shared.settings.socket_timeout,
             // A leader's batch has to be taken, however large. Memory follows what arrives.
@@ -108,8 +116,8 @@ impl<E: Env> Source<E> {
             session,
             replicas: BTreeMap::new(),
             due: BTreeSet::new(),
-            syncing: BTreeSet::new(),
-            resting: BTreeMap::new(),
+            syncing: BTreeMap::new(),
+            resting: Resting::default(),
         }
     }
 
@@ -144,18 +152,18 @@ impl<E: Env> Source<E> {
             News::Follow(replica) => {
                 let key = replica.key();
                 self.replicas.insert(key, replica);
-                self.resting.remove(&key);
+                self.resting.forget(key);
                 self.due.insert(key);
             }
             News::Leave(key) => {
                 self.replicas.remove(&key);
-                self.resting.remove(&key);
+                self.resting.forget(key);
                 self.syncing.remove(&key);
                 self.due.remove(&key);
                 self.session.want(key, None);
             }
+            // It may have more to do yet: a new segment's directory entry is synced, and then the segment.
             News::Due(key) => {
-                self.syncing.remove(&key);
                 self.due.insert(key);
             }
             News::Address(address) => {
@@ -168,25 +176,30 @@ impl<E: Env> Source<E> {
     /// Asks those who are due what they want.
     fn refresh(&mut self) {
         let now = self.shared.env.clock().now();
-        self.resting.retain(|key, until| {
-            let rests = *until > now;
-            if !rests {
-                self.due.insert(*key);
-            }
-            rests
-        });
+        self.due.extend(self.resting.rested(now));
         for key in std::mem::take(&mut self.due) {
             if let Some(replica) = self.replicas.get(&key)
-                && !self.resting.contains_key(&key)
+                && !self.resting.contains(key)
             {
-                self.session.want(key, replica.next_fetch());
+                let exceeded = self.shared.throttle.exceeded(now);
+                let kept_back = exceeded.filter(|_| replica.is_throttled_follower());
+                let next = kept_back.is_none().then(|| replica.next_fetch()).flatten();
+                if next.is_some() || kept_back.is_some() {
+                    self.syncing.remove(&key);
+                }
+                self.session.want(key, next);
+                if let Some(until) = kept_back {
+                    // Looked at again before that: more may be allowed by then.
+                    self.resting.keep_back(key, until.min(now + self.shared.settings.fetch_backoff));
+                }
             }
         }
+        self.syncing.retain(|_, until| *until > now);
     }
 
     /// Waits for news, or until `until`; without that, until somebody has rested. Says whether there can be more.
     async fn wait(&mut self, until: Option<Mono>) -> bool {
-        let news = match until.or_else(|| self.resting.values().copied().min()) {
+        let news = match until.or_else(|| self.resting.next()) {
             Some(deadline) => {
                 let clock = self.shared.env.clock().clone();
                 match clock.timeout_at(deadline, self.news.recv()).await {
@@ -218,6 +231,7 @@ impl<E: Env> Source<E> {
             if !self.wait(Some(until)).await {
                 return false;
             }
+            self.refresh();
         }
         true
     }
@@ -273,12 +287,19 @@ impl<E: Env> Source<E> {
         Ok(connection)
     }
 
+    /// How long the leader may keep a Fetch for want of data: nobody who has rested waits for that.
+    fn longest_wait(&self) -> Duration {
+        let now = self.shared.env.clock().now();
+        let rested = self.resting.next().map_or(Duration::MAX, |until| until.since(now));
+        self.shared.settings.fetch_wait_max.min(rested)
+    }
+
     fn request(&mut self) -> Result<FetchRequest, String> {
         let epoch = self.shared.registered.epoch().ok_or("this broker is not registered")?;
-        let wait = if self.syncing.is_empty() { self.shared.settings.fetch_wait_max } else { Duration::ZERO };
+        let wait = if self.syncing.is_empty() { self.longest_wait() } else { Duration::ZERO };
         let mut request = FetchRequest {
             replica_state: ReplicaState { replica_id: self.shared.own.0, replica_epoch: epoch.0 },
-            max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(i32::MAX),
+            max_wait_ms: i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX),
             min_bytes: self.shared.settings.fetch_min_bytes,
             max_bytes: self.shared.settings.fetch_response_max_bytes,
             ..FetchRequest::default()
@@ -294,7 +315,9 @@ impl<E: Env> Source<E> {
         let mut answer = pin!(call.wait());
         loop {
             match race(answer.as_mut(), self.news.recv()).await {
-                Either::First(Ok(response)) => return Ok(Outcome::Answered(Box::new(response))),
+                Either::First(Ok(response)) => {
+                    return Ok(Outcome::Answered(Box::new(response)));
+                }
                 Either::First(Err(error)) => return Err(error.to_string()),
                 Either::Second(Some(news)) => self.take(news),
                 Either::Second(None) => return Ok(Outcome::Overtaken),
@@ -341,9 +364,14 @@ impl<E: Env> Source<E> {
             tracing::error!(partition = %replica.name(), leader = %self.leader, %error, "an answer is refused");
             return AfterError::Retry;
         }
-        if data.records.as_ref().is_some_and(|records| !records.is_empty()) && replica.next_fetch().is_none()
-        {
-            self.syncing.insert(replica.key());
+        self.resting.forget(replica.key());
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+        if bytes > 0 && replica.has_throttled_follower(self.shared.own) {
+            self.shared.throttle.record(bytes as u64, self.shared.env.clock().now());
+        }
+        if bytes > 0 && replica.next_fetch().is_none() {
+            let until = self.shared.env.clock().now() + HASTE;
+            self.syncing.insert(replica.key(), until);
         }
         AfterError::Nothing
     }
@@ -351,7 +379,7 @@ impl<E: Env> Source<E> {
     /// Leaves a partition alone for a while.
     fn leave_out(&mut self, key: PartitionKey) {
         self.session.want(key, None);
-        self.resting.insert(key, self.shared.env.clock().now() + self.shared.settings.fetch_backoff);
+        self.resting.leave_out(key, self.shared.env.clock().now(), self.shared.settings.fetch_backoff);
     }
 
     /// Asks the leader where logs start and end in which an offset was out of range.

@@ -27,7 +27,8 @@ pub(crate) const TOPIC: &str = "__cluster_metadata";
 const FETCH_BYTES_MAX: i32 = 8 << 20;
 
 /// The feature whose levels a voter must support.
-const KRAFT_VERSION: &str = "kraft.version";
+/// The feature of the quorum itself.
+pub(crate) const KRAFT_VERSION: &str = "kraft.version";
 
 /// A response, with the bytes that came along: batches of a Fetch, a piece of a snapshot.
 pub(crate) struct Received {
@@ -52,21 +53,35 @@ impl Caller {
         deadline: Mono,
     ) -> Result<Received, Failure> {
         let response = match request {
-            Request::Vote(request) => read_vote(&ask(connection, &self.vote(request), deadline).await?),
+            Request::Vote(request) => {
+                let response = ask(connection, &self.vote(request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                read_vote(&response)
+            }
             Request::BeginQuorumEpoch(request) => {
-                read_begin(&ask(connection, &self.begin(&request), deadline).await?)
+                let response = ask(connection, &self.begin(&request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                read_begin(&response)
             }
             Request::EndQuorumEpoch(request) => {
-                read_end(&ask(connection, &self.end(&request), deadline).await?)
+                let response = ask(connection, &self.end(&request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                read_end(&response)
             }
             Request::Fetch(request) => {
-                return read_fetch(ask(connection, &self.fetch(request), deadline).await?);
+                let response = ask(connection, &self.fetch(request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                return read_fetch(response);
             }
             Request::FetchSnapshot(request) => {
-                return read_snapshot(ask(connection, &self.fetch_snapshot(request), deadline).await?);
+                let response = ask(connection, &self.fetch_snapshot(request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                return read_snapshot(response);
             }
             Request::UpdateVoter(request) => {
-                Some(read_update(&ask(connection, &self.update(request), deadline).await?))
+                let response = ask(connection, &self.update(request), deadline).await?;
+                of_this_cluster(response.error_code)?;
+                Some(read_update(&response))
             }
             Request::SupportedVersions => Some(supported(connection)),
             Request::AddVoter(_) | Request::RemoveVoter(_) => {
@@ -218,6 +233,11 @@ async fn ask<E: Env, R: WireRequest>(
     };
     let call = connection.start(request, i16::MAX, deadline).map_err(failure)?;
     call.wait().await.map_err(failure)
+}
+
+/// That the error of a response as a whole does not say that the peer is of another cluster.
+fn of_this_cluster(error_code: i16) -> Result<(), Failure> {
+    if error_code == ErrorCode::InconsistentClusterId.code() { Err(Failure::OtherCluster) } else { Ok(()) }
 }
 
 fn supported<E: Env>(connection: &Connection<E>) -> Response {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::strangers::QuorumRefusal;
 use crate::controller::ReplayError;
 use crate::env::DiskError;
 use crate::log::checkpoint::CheckpointError;
@@ -20,7 +21,7 @@ pub enum MetadataLogError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     /// The log is damaged.
-    #[error("the metadata log cannot be opened: {0}")]
+    #[error("the metadata log cannot be opened: {0}; {REBUILD}")]
     Open(#[from] OpenLogError),
     /// The log has failed.
     #[error("the metadata log: {0}")]
@@ -43,8 +44,26 @@ pub enum MetadataLogError {
         /// What is wrong with it.
         error: QuorumStateError,
     },
+    /// `quorum-state` is gone.
+    #[error(
+        "{} is missing, though the metadata log has records: a voter must not forget whom it has voted for; \
+         restore the file, or format the directory anew and add it as a new voter",
+        .0.display()
+    )]
+    NoQuorumState(PathBuf),
+    /// The log does not begin at offset 0, and what was before is in no snapshot.
+    #[error(
+        "{} begins at offset {base}, and no snapshot (*.checkpoint) holds what was before; {REBUILD}",
+        dir.display()
+    )]
+    NoSnapshot {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Where its first segment begins.
+        base: Offset,
+    },
     /// A snapshot is damaged.
-    #[error("{}: {error}", path.display())]
+    #[error("{}: {error}; {REBUILD}", path.display())]
     Snapshot {
         /// Its file.
         path: PathBuf,
@@ -55,7 +74,10 @@ pub enum MetadataLogError {
     #[error(transparent)]
     Epochs(#[from] EpochsExhausted),
     /// A record cannot be read.
-    #[error("the metadata log has an unreadable record at or after offset {offset}: {reason}")]
+    #[error(
+        "the metadata log has a record at or after offset {offset} that this version cannot read: {reason}; \
+         it is not skipped: if a newer version wrote it, run that one"
+    )]
     Record {
         /// The offset of its batch.
         offset: Offset,
@@ -63,12 +85,19 @@ pub enum MetadataLogError {
         reason: String,
     },
     /// A record cannot be applied (KAFKA-14275).
-    #[error(transparent)]
+    #[error("{0}; it is not skipped: if a newer version wrote it, run that one")]
     Replay(#[from] ReplayError),
+    /// Nothing is wrong with the log: this node cannot be part of the quorum.
+    #[error(transparent)]
+    Refused(#[from] QuorumRefusal),
     /// A record cannot be written.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
+
+/// The way out where the log or a snapshot is damaged.
+const REBUILD: &str = "bring the file back from a copy, or, while a majority of the voters is well, move the log \
+                       directory away, format it anew and have this node fetch all of it from the others";
 
 impl MetadataLogError {
     pub(super) fn unreadable(offset: Offset, error: &dyn std::fmt::Display) -> Self {

@@ -11,17 +11,18 @@
 //! - The recovery point that the node checkpoints for this log is what was committed, which is never truncated:
 //!   a log that ends below it is damaged, and not opened.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 
 use super::error::MetadataLogError;
+use super::inspection::{Inspected, RaftLogHints, elected_in};
 use super::snapshots::{Loaded, Snapshots};
+use super::strangers::Elected;
 use crate::buffers::BufferPool;
 use crate::controller::Metadata;
 use crate::env::{Clock, Disk, Env};
 use crate::log::checkpoint::{self, replace_file};
-use crate::log::directory::{FileKind, FileName};
 use crate::log::{Incoming, Log, LogConfig, OpenHints, ReadLimits, StampedBatch};
 use crate::partition::EpochCache;
 use crate::quorum::{
@@ -35,13 +36,13 @@ use crate::wire::control::ControlRecord;
 use crate::wire::metadata::MetadataRecord;
 use crate::wire::records::RecordIter;
 
-const QUORUM_STATE: &str = "quorum-state";
+pub(super) const QUORUM_STATE: &str = "quorum-state";
 
 /// The most bytes of records in one batch: Kafka's limit.
 pub(super) const BATCH_BYTES_MAX: usize = 8 << 20;
 
 /// Bytes per read.
-const READ_BYTES: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
 
 /// The metadata log.
 pub(crate) struct RaftLog<E: Env> {
@@ -64,55 +65,50 @@ pub(crate) struct OpenedLog<E: Env> {
     /// What the latest snapshot holds. What follows in the log is replayed when it is known to be committed.
     pub(super) metadata: Metadata,
     pub(super) election: Option<ElectionState>,
+    /// The last election that the log tells of.
+    pub(super) elected: Option<Elected>,
 }
 
-/// What is known of the log before it is opened.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RaftLogHints {
-    /// Whether the directory was left by a clean shutdown.
-    pub(crate) clean: bool,
-    /// The checkpointed recovery point.
-    pub(crate) recovery_point: Offset,
+impl<E: Env> OpenedLog<E> {
+    /// The voters as the log, or else the configuration, has them.
+    pub(crate) fn voters(&self) -> &VoterSet {
+        self.voters.current()
+    }
 }
 
 impl<E: Env> RaftLog<E> {
-    /// Opens the log in `dir`; `fixed` are the voters of `controller.quorum.voters`.
+    /// Opens the log in `dir`, which was looked at; `fixed` are the voters of `controller.quorum.voters`.
     pub(crate) async fn open(
         env: &E,
         dir: &Path,
         config: LogConfig,
-        hints: RaftLogHints,
+        inspected: Inspected<E::Disk>,
         fixed: VoterSet,
     ) -> Result<OpenedLog<E>, MetadataLogError> {
+        let Inspected { hints, mut snapshots, loaded, election, log_start, mut epochs, elected } = inspected;
         let disk = env.disk();
         disk.create_dir_all(dir).await?;
-        let snapshots = Snapshots::open(disk, dir).await?;
-        let loaded = snapshots.load_latest().await?;
-        let log_start = first_segment(disk, dir).await?.filter(|base| *base > Offset::ZERO);
-        let log_start =
-            log_start.and_then(|base| snapshots.first_from(base)).map_or(Offset::ZERO, |id| id.end);
+        snapshots.remove_parts().await?;
         let (log, _) = Log::open(disk, dir, config, open_hints(env, hints, log_start)).await?;
+        epochs.truncate_from_end(log.log_end());
         if checkpoint::read_topic_id(disk, dir).await?.is_none() {
             checkpoint::write_topic_id(disk, dir, Uuid::METADATA_TOPIC).await?;
         }
         let pool = BufferPool::new(READ_BYTES);
         let (builder, scratch) = (BatchBuilder::new(), Scratch::default());
-        let epochs = EpochCache::default();
         let mut raft = Self { env: env.clone(), log, config, snapshots, epochs, pool, builder, scratch };
         let mut voters = VoterHistory::new(fixed);
         let Loaded { id, controls, metadata } = loaded;
         for record in &controls {
             voters.record(Offset(id.map_or(-1, |id| id.end.0 - 1)), record);
         }
-        raft.fold_epochs().await?;
         let (start, end) = (raft.log.log_start(), raft.log.log_end());
         if let Some(latest) = LogView::superseded_by(start, end, &raft.epochs, raft.snapshots.ids()) {
             raft.begin_anew(latest).await?;
         }
         raft.read_voters(id, &mut voters).await?;
         let view = raft.quorum_view();
-        let election = read_quorum_state(disk, dir).await?;
-        Ok(OpenedLog { log: raft, view, voters, metadata, election })
+        Ok(OpenedLog { log: raft, view, voters, metadata, election, elected })
     }
 
     /// The log as the quorum sees it.
@@ -125,19 +121,6 @@ impl<E: Env> RaftLog<E> {
             self.epochs.clone(),
             self.snapshots.ids().filter(|id| id.end <= log.log_end()),
         )
-    }
-
-    /// Reads the epochs of the whole log: each begins with a record.
-    async fn fold_epochs(&mut self) -> Result<(), MetadataLogError> {
-        let mut epochs = EpochCache::default();
-        let (start, end) = (self.log.log_start(), self.log.log_end());
-        self.for_each_batch(start, end, |batch, _| {
-            epochs.fold(&batch.header);
-            Ok(())
-        })
-        .await?;
-        self.epochs = epochs;
-        Ok(())
     }
 
     /// Reads what the log says about the voters after its latest snapshot.
@@ -245,6 +228,12 @@ impl<E: Env> RaftLog<E> {
         self.append(&Batch { header, bytes }).await
     }
 
+    /// The last election that fetched batches tell of.
+    pub(super) fn elected_in(&mut self, batches: &Bytes) -> Option<Elected> {
+        let batches = split(batches).filter_map(Result::ok).filter(|batch| batch.header.is_control());
+        batches.filter_map(|batch| elected_in(&batch, &mut self.scratch)).last()
+    }
+
     /// Appends what was fetched: whole batches, whose checksums were verified, which follow on the log.
     pub(super) async fn append_fetched(
         &mut self,
@@ -339,7 +328,7 @@ impl<E: Env> RaftLog<E> {
         let plan = self.log.close()?;
         plan.run().await?;
         let dir = self.log.dir().to_owned();
-        let hints = RaftLogHints { clean: true, recovery_point: Offset::ZERO };
+        let hints = RaftLogHints { clean: true, recovery_point: Offset::ZERO, votes: false };
         let (log, _) =
             Log::open(self.env.disk(), &dir, self.config, open_hints(&self.env, hints, id.end)).await?;
         assert_eq!((log.log_start(), log.log_end()), (id.end, id.end), "the log begins where {id} ends");
@@ -406,24 +395,8 @@ fn open_hints<E: Env>(env: &E, hints: RaftLogHints, log_start: Offset) -> OpenHi
     }
 }
 
-/// Where the first segment begins, if there is one.
-async fn first_segment<D: Disk>(disk: &D, dir: &Path) -> Result<Option<Offset>, MetadataLogError> {
-    let bases = disk.list(dir).await?.into_iter().filter_map(|entry| match FileName::parse(&entry.name) {
-        FileName::Named(base, FileKind::Log) => Some(base),
-        _ => None,
-    });
-    Ok(bases.min())
-}
-
-async fn read_quorum_state<D: Disk>(disk: &D, dir: &Path) -> Result<Option<ElectionState>, MetadataLogError> {
-    let path: PathBuf = dir.join(QUORUM_STATE);
-    let Some(bytes) = checkpoint::read_file(disk, &path).await? else { return Ok(None) };
-    let text = String::from_utf8_lossy(&bytes);
-    ElectionState::parse(&text).map(Some).map_err(|error| MetadataLogError::QuorumState { path, error })
-}
-
 /// The control records of a batch; those of unknown types are left out.
-fn controls_of(
+pub(super) fn controls_of(
     batch: &Batch,
     scratch: &mut Scratch,
 ) -> Result<Vec<(Offset, ControlRecord)>, MetadataLogError> {

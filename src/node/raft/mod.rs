@@ -9,21 +9,27 @@
 //! |---|---|
 //! | `task` | the loop, and what becomes of the quorum's effects |
 //! | `active` | the controller while this node leads |
+//! | `inspection` | whether the files may be opened at all |
 //! | `log`, `snapshots` | the files |
 //! | `peers`, `calls` | requests to other nodes |
+//! | `strangers` | other nodes that are not of this quorum, or have another in mind |
 
 mod active;
 mod calls;
 mod error;
+mod inspection;
 mod log;
 mod peers;
 mod snapshots;
+mod strangers;
 mod task;
 
 pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
-pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
+pub(crate) use calls::{KRAFT_VERSION, KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
-pub(crate) use log::{RaftLog, RaftLogHints};
+pub(crate) use inspection::{Inspected, RaftLogHints, inspect};
+pub(crate) use log::RaftLog;
+pub use strangers::QuorumRefusal;
 pub(crate) use task::{RaftParts, RaftTask};
 
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,7 +39,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::calls::Received;
 use super::metadata::NotDecided;
-use crate::quorum::{Address, Answer, Description, Failure, Request, RequestId, SnapshotId};
+use crate::quorum::{Address, Answer, Description, Destination, Failure, Request, RequestId, SnapshotId};
 use crate::types::{BrokerId, LeaderEpoch, Mono};
 
 /// What the task is told.
@@ -43,7 +49,7 @@ pub(crate) enum Message {
     /// A peer's request.
     Asked { request: Request, reply: oneshot::Sender<Answered> },
     /// A peer's answer, or why there is none.
-    Answered { id: RequestId, outcome: Result<Received, Failure> },
+    Answered { id: RequestId, from: Destination, outcome: Result<Received, Failure> },
     /// How the quorum stands; `None` where this node does not lead it.
     Describe(oneshot::Sender<Option<Description>>),
     /// A snapshot was written in the background.
@@ -163,7 +169,8 @@ impl Leadership {
         }
     }
 
-    fn set(&self, leader: Leader) {
+    /// Says who leads from now on.
+    pub(super) fn set(&self, leader: Leader) {
         let mut current = self.lock();
         let same = Leader { since: current.since, ..leader.clone() } == *current;
         if !same {

@@ -50,6 +50,7 @@ impl<E: Env> Peers<E> {
         let (jobs, _) = self.peers.entry(peer).or_insert_with(|| {
             let (sender, jobs) = mpsc::unbounded_channel();
             let task = Asking {
+                peer,
                 env: self.env.clone(),
                 caller: Arc::clone(&self.caller),
                 config: Arc::clone(&self.config),
@@ -66,6 +67,7 @@ impl<E: Env> Peers<E> {
 }
 
 struct Asking<E: Env> {
+    peer: Peer,
     env: E,
     caller: Arc<Caller>,
     config: Arc<ClientConfig>,
@@ -80,12 +82,13 @@ impl<E: Env> Asking<E> {
         let mut next = self.jobs.recv().await;
         while let Some(Job { id, address, request }) = next.take() {
             let mut connection = self.connection.take().filter(|(to, it)| *to == address && !it.is_closed());
+            let from = Destination { peer: self.peer, address: address.clone() };
             let asking =
                 ask(&self.env, &self.caller, &self.config, self.timeout, &mut connection, address, request);
             match race(asking, self.jobs.recv()).await {
                 Either::First(outcome) => {
                     self.connection = connection;
-                    if self.answers.send(Message::Answered { id, outcome }).is_err() {
+                    if self.answers.send(Message::Answered { id, from, outcome }).is_err() {
                         return;
                     }
                     next = self.jobs.recv().await;

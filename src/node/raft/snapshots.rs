@@ -30,6 +30,8 @@ pub(super) struct Snapshots<D: Disk> {
     disk: D,
     dir: PathBuf,
     whole: BTreeMap<SnapshotId, SnapshotFile>,
+    /// The files of those that were not whole when the directory was listed.
+    parts: Vec<String>,
 }
 
 /// What a snapshot holds.
@@ -43,17 +45,22 @@ pub(super) struct Loaded {
 }
 
 impl<D: Disk> Snapshots<D> {
-    /// Lists the snapshots of a directory, and removes the traces of those that never became whole.
-    pub(super) async fn open(disk: &D, dir: &Path) -> Result<Self, MetadataLogError> {
-        let mut snapshots = Self { disk: disk.clone(), dir: dir.to_owned(), whole: BTreeMap::new() };
-        for entry in disk.list(dir).await? {
-            if entry.name.ends_with(PART) {
-                disk.remove_file(&dir.join(&entry.name)).await?;
-            } else if let Some(id) = parse_name(&entry.name) {
-                snapshots.note(id).await?;
-            }
+    /// Those among the files of a directory. Nothing is touched by that.
+    pub(super) async fn find(disk: &D, dir: &Path, names: &[String]) -> Result<Self, MetadataLogError> {
+        let parts = names.iter().filter(|name| name.ends_with(PART)).cloned().collect();
+        let mut snapshots = Self { disk: disk.clone(), dir: dir.to_owned(), whole: BTreeMap::new(), parts };
+        for id in names.iter().filter_map(|name| parse_name(name)) {
+            snapshots.note(id).await?;
         }
         Ok(snapshots)
+    }
+
+    /// Removes the traces of those that never became whole.
+    pub(super) async fn remove_parts(&mut self) -> Result<(), DiskError> {
+        for name in std::mem::take(&mut self.parts) {
+            self.disk.remove_file(&self.dir.join(name)).await?;
+        }
+        Ok(())
     }
 
     async fn note(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {

@@ -17,6 +17,7 @@ use super::error::MetadataLogError;
 use super::log::{OpenedLog, RaftLog, fits};
 use super::peers::Peers;
 use super::snapshots::write_snapshot;
+use super::strangers::Strangers;
 use super::{Answered, Leader, Message, Raft};
 use crate::client::config::ClientConfig;
 use crate::controller::{Metadata, Settings};
@@ -86,6 +87,10 @@ pub(crate) struct RaftTask<E: Env> {
     /// Something was appended since the last sync.
     unsynced: bool,
     own_address: Option<Address>,
+    cluster_id: String,
+    /// How many there are.
+    bootstrap_servers: usize,
+    strangers: Strangers,
     /// Told when nobody depends on this node any more.
     resigning: Option<oneshot::Sender<()>>,
     snapshot: SnapshotState<E>,
@@ -106,9 +111,10 @@ impl<E: Env> RaftTask<E> {
     /// Starts the quorum on an opened log. Nothing leaves the node before [`Self::run`].
     pub(crate) fn new(parts: RaftParts<E>) -> Result<Self, MetadataLogError> {
         let RaftParts { env, raft, inbox, opened, identity, quorum: config, cluster_id, .. } = parts;
-        let OpenedLog { log, view, voters, metadata, election } = opened;
+        let OpenedLog { log, view, voters, metadata, election, elected } = opened;
         let now = env.clock().now();
         let (endpoints, own_address) = (identity.endpoints.clone(), identity.address());
+        let bootstrap_servers = identity.bootstrap.len();
         let epoch = election.map_or(0, |election| u64::from(election.epoch.0.unsigned_abs()));
         // Several nodes can share a process, and its randomness.
         let instance = epoch | u64::from(identity.key.id.0.unsigned_abs()) << 32;
@@ -126,7 +132,7 @@ impl<E: Env> RaftTask<E> {
             ..ClientConfig::default()
         };
         let timeout = config.request_timeout.max(config.fetch_wait_max * 2);
-        let caller = Caller { cluster_id, endpoints };
+        let caller = Caller { cluster_id: cluster_id.clone(), endpoints };
         let peers = Peers::new(env.clone(), caller, client, timeout, raft.inbox.clone());
         let replayed = quorum.committed();
         let snapshot = SnapshotState {
@@ -157,6 +163,9 @@ impl<E: Env> RaftTask<E> {
             received: None,
             unsynced: false,
             own_address,
+            cluster_id,
+            bootstrap_servers,
+            strangers: Strangers::new(elected),
             resigning: None,
             snapshot,
         };
@@ -173,8 +182,16 @@ impl<E: Env> RaftTask<E> {
         Arc::clone(&self.recovery_point)
     }
 
-    /// Works until told to stop; then closes the log.
+    /// Works until told to stop; then closes the log. So it does where this node cannot be part of the quorum.
     pub(crate) async fn run(mut self) -> Result<(), MetadataLogError> {
+        match self.work().await {
+            Err(refused @ MetadataLogError::Refused(_)) => self.close().await.and(Err(refused)),
+            Err(failed) => Err(failed),
+            Ok(()) => self.close().await,
+        }
+    }
+
+    async fn work(&mut self) -> Result<(), MetadataLogError> {
         self.publish();
         self.settle().await?;
         loop {
@@ -183,7 +200,7 @@ impl<E: Env> RaftTask<E> {
             let mut message = next_message(&self.env, &mut self.inbox, deadline).await;
             while let Some(some) = message.take() {
                 if matches!(some, Message::Stop) {
-                    return self.close().await;
+                    return Ok(());
                 }
                 self.handle(some).await?;
                 handled += 1;
@@ -220,13 +237,17 @@ impl<E: Env> RaftTask<E> {
                 self.asked.insert(token, reply);
                 self.step(Input::Request { token, request }).await?;
             }
-            Message::Answered { id, outcome: Ok(Received { response, payload }) } => {
-                self.received = Some((id, payload));
-                self.step(Input::Response { id, response }).await?;
-                self.received = None;
-            }
-            Message::Answered { id, outcome: Err(failure) } => {
-                self.step(Input::Failed { id, failure }).await?;
+            Message::Answered { id, from, outcome } => {
+                self.strangers.note(&from, &outcome, &self.quorum, self.settings.node_id)?;
+                match outcome {
+                    Ok(Received { response, payload }) => {
+                        self.received = Some((id, payload));
+                        self.step(Input::Response { id, response }).await?;
+                        self.received = None;
+                    }
+                    Err(failure) => self.step(Input::Failed { id, failure }).await?,
+                }
+                self.check_peers()?;
             }
             Message::Describe(reply) => {
                 let description = self.quorum.describe(self.env.clock().now());
@@ -273,9 +294,10 @@ impl<E: Env> RaftTask<E> {
         self.mind_snapshots().await
     }
 
-    fn show_leader(&self) {
+    fn show_leader(&mut self) {
         let is_here = self.active.is_some();
-        let id = self.quorum.leader();
+        let is_settled = self.strangers.is_settled(&self.quorum);
+        let id = self.quorum.leader().filter(|_| is_settled);
         let own = self.own_address.clone().filter(|_| is_here);
         self.raft.leadership.set(Leader {
             epoch: self.quorum.epoch(),
@@ -325,6 +347,10 @@ impl<E: Env> RaftTask<E> {
             }
             Effect::AppendFetched(response) => {
                 let batches = self.received_with(response);
+                if let Some(elected) = self.log.elected_in(&batches) {
+                    // Before anything of it is on disk.
+                    self.strangers.note_election(elected, &self.quorum)?;
+                }
                 self.unsynced = true;
                 return Ok(Some(Input::Appended(self.log.append_fetched(&batches).await?)));
             }
@@ -346,6 +372,11 @@ impl<E: Env> RaftTask<E> {
             }
         }
         Ok(None)
+    }
+
+    /// That those whom this node hears are the quorum that it looks for.
+    fn check_peers(&mut self) -> Result<(), MetadataLogError> {
+        Ok(self.strangers.check(&self.quorum, self.bootstrap_servers, &self.cluster_id)?)
     }
 
     fn received_with(&mut self, response: RequestId) -> Bytes {

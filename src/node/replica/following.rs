@@ -8,7 +8,7 @@ use crate::env::{Clock, Env};
 use crate::error_code::ErrorCode;
 use crate::log::{Incoming, StampedBatch};
 use crate::partition::{AfterError, BadAnswer, EpochEnd, FetchAnswer, FollowerFetch, Replication};
-use crate::types::{HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset};
+use crate::types::{BrokerId, HighWatermark, LeaderEpoch, LogEnd, LogStart, Offset};
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN, split};
 use crate::wire::messages::fetch::PartitionData;
 
@@ -32,6 +32,18 @@ impl<E: Env> Replica<E> {
         let state = self.lock();
         // An answer could not be appended before the preparation has ended.
         if state.prepares { None } else { state.partition.next_fetch() }
+    }
+
+    /// Whether the throttle concerns this follower: its topic's configuration names it, and it is not in sync.
+    pub(in crate::node) fn is_throttled_follower(&self) -> bool {
+        let state = self.lock();
+        let own = state.partition.broker_id();
+        state.config.follower_throttled.contains(self.key.index, own) && !state.partition.follows_in_sync()
+    }
+
+    /// Whether what this broker fetches of the partition counts for the throttle, in sync or not.
+    pub(in crate::node) fn has_throttled_follower(&self, own: BrokerId) -> bool {
+        self.lock().config.follower_throttled.contains(self.key.index, own)
     }
 
     /// Takes in an answer without error.

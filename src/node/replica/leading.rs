@@ -50,6 +50,17 @@ impl<E: Env> Replica<E> {
         Ok((plan, state.log.view()))
     }
 
+    /// Whether what followers are sent counts for the throttle.
+    pub fn is_throttled_leader(&self) -> bool {
+        let state = self.lock();
+        state.config.leader_throttled.contains(self.key.index, state.partition.broker_id())
+    }
+
+    /// Whether a follower is in the ISR.
+    pub fn has_in_sync(&self, follower: BrokerId) -> bool {
+        self.lock().partition.isr().contains(&follower)
+    }
+
     /// The follower that a consumer in this rack had better read from (KIP-392).
     pub fn preferred_read_replica(&self, rack: &str, from: Offset, brokers: &Brokers) -> Option<BrokerId> {
         self.lock().partition.preferred_read_replica(rack, from, brokers)
@@ -112,7 +123,7 @@ impl<E: Env> Replica<E> {
         self.propose(alter);
     }
 
-    /// To be called under the lock, so that no copy of a request overtakes another.
+    /// To be called under the lock: of several that wait to be sent, the last stands for all.
     fn propose(self: &Arc<Self>, alter: Option<AlterPartition>) {
         if let Some(alter) = alter {
             // A node that stops asks for nothing.

@@ -32,11 +32,9 @@ impl<E: Env> Replica<E> {
                 Released::default()
             }
             Applied::Elected { epoch_start, advance } => {
-                // The epoch is made durable before the first record of it is appended (see `preparation`). That
-                // begins now, so that the first append hardly waits for it: the requests of a connection are
-                // appended in turn, and with many partitions each would wait for one epoch after the other.
-                let serving = state.partition.start_serving(registration.leader_epoch);
-                assert!(serving, "the epoch was taken up under this lock");
+                // The epoch is made durable before anything is appended or read in it (R1; see `preparation`). That
+                // begins now, so that the first request hardly waits for it: the requests of a connection are
+                // taken in turn, and with many partitions each would wait for one epoch after the other.
                 state.epochs_needed = Some(state.partition.epochs_revision());
                 self.env.observe(Event::LeaderElected {
                     partition: self.key,

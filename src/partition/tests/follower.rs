@@ -387,8 +387,30 @@ fn a_leaders_log_may_start_within_a_batch() {
     let told = FetchAnswer { log_start: LogStart(Offset(10)), ..answer(13, &batches) };
     assert_eq!(answered(&mut partition, &told), starts_at(8, false));
     let _ = cut(&mut partition, 8, 5);
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(10), "at 8 the leader has nothing");
+    let _ = replicate(&mut partition, &answer(13, NO_HEADERS));
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(10));
     let _ = replicate(&mut partition, &told);
     assert_eq!(at(&partition), (10, 13, 13, 13));
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(13));
+}
+
+#[test]
+fn a_leaders_log_may_move_on_before_the_batch_that_it_started_within_has_come() {
+    let mut partition = follower_of(Counting::WhenAppended, recovered(10, 10, 10), &[]);
+    assert_eq!(answered(&mut partition, &answer(13, &[stamped(3, 8, 5)])), starts_at(8, false));
+    let _ = cut(&mut partition, 8, 5);
+    let request = partition.next_fetch().unwrap();
+    let decided = partition.fetch_out_of_range(&request, LogStart(Offset(20)), LogEnd(Offset(30)));
+    assert_eq!(decided, Ok(starts_at(20, false)));
+    let _ = cut(&mut partition, 20, 6);
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(20));
+    // Another leader's log may start elsewhere.
+    assert_eq!(answered(&mut partition, &answer(33, &[stamped(3, 18, 5)])), starts_at(18, false));
+    let _ = cut(&mut partition, 18, 7);
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(20));
+    assert_eq!(follow(&mut partition, 6), Applied::Following { leader: OTHER, restart: true });
+    assert_eq!(partition.next_fetch().unwrap().fetch_offset, Offset(18));
 }
 
 #[test]

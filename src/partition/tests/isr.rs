@@ -433,6 +433,60 @@ fn r5_an_answer_of_other_epochs_changes_nothing() {
     assert_eq!(partition.alter_partition_answered(&sent, &Ok(good), seconds(0)), AlterOutcome::Stale);
 }
 
+/// A copy that was sent over a connection that broke may arrive after the one that was refused (it may in Kafka,
+/// too): a leader that went back at once would commit what the new member lacks.
+#[test]
+fn a_refused_request_is_taken_back_while_a_copy_of_it_may_be_under_way() {
+    let mut partition = leader(Counting::WhenAppended, 1, &[ME, THIRD]);
+    let first = fetches(&mut partition, OTHER, 10).alter.unwrap();
+    let _ = fetches(&mut partition, THIRD, 10);
+    append(&mut partition, &batch(5), Acks::All).unwrap();
+    // No answer comes; the controller finds the replica fenced when it is asked again.
+    let second = partition.resend_alter().unwrap();
+    let refused = Err(ErrorCode::IneligibleReplica);
+    let outcome = partition.alter_partition_answered(&second, &refused, seconds(0));
+    assert_eq!(outcome, AlterOutcome::Resend);
+    let _ = fetches(&mut partition, THIRD, 15);
+    assert_eq!(high_watermark(&partition), 10, "the first copy may yet be granted");
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
+    assert_eq!(high_watermark(&partition), 10, "even to one that this leader knows to be fenced");
+    let third = partition.resend_alter().unwrap();
+    assert_eq!(members(&third), [(1, -1), (3, -1)], "the ISR as it is");
+    assert_eq!(third.partition_epoch, first.partition_epoch);
+    // Neither answer to a copy of what was taken back says anything about that.
+    for late in [&first, &second] {
+        assert_eq!(partition.alter_partition_answered(late, &refused, seconds(0)), AlterOutcome::Stale);
+    }
+    // As long as it is not granted, it is sent again.
+    assert_eq!(partition.alter_partition_answered(&third, &refused, seconds(0)), AlterOutcome::Resend);
+    let fourth = partition.resend_alter().unwrap();
+    assert_eq!((members(&fourth), high_watermark(&partition)), (members(&third), 10));
+    let outcome = partition.alter_partition_answered(&fourth, &Ok(granted(&fourth)), seconds(0));
+    assert!(matches!(outcome, AlterOutcome::Committed(_)));
+    assert_eq!((partition.pending_alter(), partition.isr()), (None, &[ME, THIRD][..]));
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
+    assert_eq!(high_watermark(&partition), 15, "whatever is under way names an earlier partition epoch");
+}
+
+#[test]
+fn a_refused_request_of_which_every_copy_was_answered_is_off_at_once() {
+    let mut partition = leader(Counting::WhenAppended, 1, &[ME]);
+    let first = fetches(&mut partition, OTHER, 10).alter.unwrap();
+    append(&mut partition, &batch(5), Acks::All).unwrap();
+    let unsettled = Err(ErrorCode::NotController);
+    assert_eq!(partition.alter_partition_answered(&first, &unsettled, seconds(0)), AlterOutcome::Resend);
+    let second = partition.resend_alter().unwrap();
+    let refused = Err(ErrorCode::IneligibleReplica);
+    let outcome = partition.alter_partition_answered(&second, &refused, seconds(0));
+    assert!(matches!(outcome, AlterOutcome::RolledBack(_)));
+    assert_eq!(partition.pending_alter(), None);
+    let fenced = changed(OTHER, |broker| broker.fenced = true);
+    let _ = partition.check_isr(&fenced, seconds(0)).unwrap();
+    assert_eq!(high_watermark(&partition), 15);
+}
+
 #[test]
 fn a_request_under_way_is_settled_by_later_metadata_and_by_nothing_else() {
     let mut partition = leader(Counting::WhenAppended, 1, &[ME]);

@@ -136,17 +136,12 @@ impl World {
 
     // Time and the network.
 
-    /// Everything may overtake everything, and answers may come twice. Only what a leader asks the controller
-    /// for comes in order; see `isr`.
+    /// Everything may overtake everything, and answers may come twice.
     fn deliver(&mut self) {
         if self.network.is_empty() {
             return;
         }
-        let mut at = self.dice.below(self.network.len());
-        if let Message::Alter { from, .. } = self.network[at] {
-            let first = |message: &Message| matches!(message, Message::Alter { from: by, .. } if *by == from);
-            at = self.network.iter().position(first).expect("there is one");
-        }
+        let at = self.dice.below(self.network.len());
         let message = self.network.remove(at);
         if matches!(message, Message::Fetched { .. } | Message::Altered { .. }) && self.dice.one_in(12) {
             self.network.push(message.clone());

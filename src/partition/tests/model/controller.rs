@@ -173,6 +173,8 @@ impl Controller {
             return Err(ErrorCode::OperationNotAttempted);
         }
         self.set_isr(members);
+        // An ISR that is as it was raises the epoch, too.
+        self.registration.partition_epoch.0 += 1;
         self.publish();
         let Registration { leader, leader_epoch, partition_epoch, isr, recovering, .. } =
             self.registration.clone();

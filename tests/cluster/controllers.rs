@@ -1,0 +1,92 @@
+//! Controllers among themselves: who they are, and what they fetch when the log has been cut.
+
+use ottla::client::admin::NewTopic;
+use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
+
+use crate::cluster::{Cluster, NODES, PATIENCE, pause, wait_until};
+use crate::node::{TestNode, call_at};
+
+const CONTROLLERS: i8 = 2;
+
+/// KIP-919: every controller tells of all, by its own listener.
+#[tokio::test(flavor = "multi_thread")]
+async fn controllers_know_each_other() {
+    let cluster = Cluster::start().await;
+    let request = DescribeClusterRequest { endpoint_type: CONTROLLERS, ..Default::default() };
+    let mut told = Vec::new();
+    for index in 0..NODES {
+        for _ in 0..200 {
+            let connection = cluster.connect_controller(index).await;
+            let response = call_at(&connection, &request, 2).await;
+            assert_eq!((response.error_code, response.endpoint_type), (0, CONTROLLERS));
+            told = response.brokers.iter().map(|it| (it.broker_id, it.port as u16)).collect();
+            if told.len() == NODES && response.controller_id > 0 {
+                break;
+            }
+            pause().await;
+        }
+        let expected: Vec<_> = (1..).zip(cluster.ports()).collect();
+        assert_eq!(told, expected);
+    }
+    // Each asks for what the other kind of node tells.
+    let wrong = call_at(&cluster.connect(0).await, &request, 2).await;
+    assert_eq!(wrong.error_code, 114);
+    let brokers = DescribeClusterRequest::default();
+    assert_eq!(call_at(&cluster.connect_controller(0).await, &brokers, 2).await.error_code, 114);
+}
+
+/// Small snapshots soon, and nothing kept that one of them covers.
+const SHORT_LOG: [(&str, &str); 2] =
+    [("metadata.log.max.record.bytes.between.snapshots", "3000"), ("metadata.max.retention.bytes", "1")];
+
+async fn create_many(cluster: &Cluster, names: std::ops::Range<usize>) {
+    for number in names {
+        cluster.create_spread(&format!("t{number}"), 1, 2, &[]).await;
+    }
+}
+
+/// Waits until a node tells clients of a topic.
+async fn wait_for_topic(node: &TestNode, name: &str) {
+    let mut known = Vec::new();
+    for _ in 0..PATIENCE.as_millis() / 50 {
+        known = node.admin().list_topics().await.unwrap().into_keys().collect();
+        if known.iter().any(|known| known == name) {
+            return;
+        }
+        pause().await;
+    }
+    panic!("{name} is not among {known:?}");
+}
+
+/// A controller that was away while the log was cut gets the snapshot in its place, and so does a broker that was
+/// never there before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_log_has_no_more_comes_as_a_snapshot() {
+    let mut cluster = Cluster::start_with(&SHORT_LOG).await;
+    cluster.create("first", &[]).await;
+    let (away, topics) = (2, 40);
+    assert_eq!(Cluster::metadata_segments(cluster.dir(away)), [0]);
+    cluster.crash(away);
+    create_many(&cluster, 0..topics).await;
+
+    cluster.restart(away).await;
+    let node = cluster.nodes[away].as_ref().unwrap();
+    wait_for_topic(node, &format!("t{}", topics - 1)).await;
+    let segments = Cluster::metadata_segments(cluster.dir(away));
+    assert!(segments.iter().all(|base| *base > 0), "its log begins with a snapshot: {segments:?}");
+    create_many(&cluster, topics..topics + 1).await;
+    wait_for_topic(node, &format!("t{topics}")).await;
+
+    let dir = tempfile::tempdir().unwrap();
+    let broker = cluster.open_broker(9, dir.path()).await;
+    let segments = Cluster::metadata_segments(dir.path());
+    assert!(segments.iter().all(|base| *base > 0), "an observer's, too: {segments:?}");
+    let known = broker.admin().list_topics().await.unwrap();
+    assert_eq!(known.len(), topics + 2);
+    let topic = NewTopic::new("everywhere", 1, NODES as i16 + 1);
+    let created = cluster.admin().create_topics(&[topic], false).await.unwrap();
+    assert!(created.iter().all(|(_, outcome)| outcome.is_ok()), "{created:?}");
+    let has_replica = || broker.replicas().iter().any(|replica| replica.name == "everywhere-0");
+    wait_until("the new broker has a replica", has_replica).await;
+    broker.shutdown().await;
+}
