@@ -126,8 +126,7 @@ async fn a_closed_pipe_is_no_error() {
     broker.create("t", 1);
     let server = broker.server();
     ottla(&env, &server, "produce t", "1\n2\n3\n").await;
-    let closed = Written { closed: true, ..Written::default() };
-    let outcome = ottla_into(&env, &server, "consume t --from-beginning", "", closed).await;
+    let outcome = ottla_into(&env, &server, "consume t --from-beginning", "", Written::closed()).await;
     assert!(outcome.ok);
     assert_eq!(outcome.stderr, "");
 }

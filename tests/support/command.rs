@@ -27,10 +27,14 @@ struct Line {
 #[derive(Clone, Default)]
 pub(crate) struct Written {
     bytes: Arc<Mutex<Vec<u8>>>,
-    pub(crate) closed: bool,
+    closed: bool,
 }
 
 impl Written {
+    pub(crate) fn closed() -> Self {
+        Self { closed: true, ..Self::default() }
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap()
     }
