@@ -1,91 +1,16 @@
 //! Whole commands, from the command line to what they print, against a broker of the tests.
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
 
+#[path = "support/command.rs"]
+mod command;
 #[path = "support/fake_broker.rs"]
 mod fake_broker;
 
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use clap::Parser as _;
-use tokio::io::AsyncWrite;
-
+use command::{Outcome, Written, ottla, ottla_into};
 use fake_broker::FakeBroker;
-use ottla::cli::terminal::Terminal;
-use ottla::cli::{Command, Connect, run};
 use ottla::env::tokio::TokioEnv;
-use ottla::env::{Clock as _, Env as _};
 use ottla::error_code::ErrorCode;
-
-#[derive(clap::Parser)]
-struct Line {
-    #[command(flatten)]
-    connect: Connect,
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// What a command wrote; with `closed`, writing fails as into a pipe that nobody reads.
-#[derive(Clone, Default)]
-struct Written {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    closed: bool,
-}
-
-impl Written {
-    fn text(&self) -> String {
-        String::from_utf8(self.bytes.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl AsyncWrite for Written {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.closed {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        self.bytes.lock().unwrap().extend_from_slice(bytes);
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-struct Outcome {
-    ok: bool,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs a command line; the user interrupts it after a while.
-async fn ottla(env: &TokioEnv, server: &str, line: &str, stdin: &str) -> Outcome {
-    ottla_into(env, server, line, stdin, Written::default()).await
-}
-
-async fn ottla_into(env: &TokioEnv, server: &str, line: &str, stdin: &str, stdout: Written) -> Outcome {
-    let words = ["ottla", "--bootstrap-server", server].into_iter().chain(line.split_whitespace());
-    let line = Line::try_parse_from(words).unwrap();
-    let stderr = Written::default();
-    let clock = *env.clock();
-    let terminal = Terminal {
-        stdin: Box::new(io::Cursor::new(stdin.as_bytes().to_vec())),
-        stdout: Box::new(stdout.clone()),
-        stderr: Box::new(stderr.clone()),
-        watched: false,
-        interrupted: Box::pin(async move { clock.sleep(Duration::from_secs(2)).await }),
-    };
-    let code = run(env, &line.connect, line.command, terminal).await;
-    let ok = format!("{code:?}") == format!("{:?}", std::process::ExitCode::SUCCESS);
-    Outcome { ok, stdout: stdout.text(), stderr: stderr.text() }
-}
+use ottla::wire::ApiKey;
 
 #[tokio::test]
 async fn topics_come_and_go() {
@@ -111,9 +36,14 @@ async fn topics_come_and_go() {
     topic orders
     id    AAAAAAAAAAAAAAAAAAAD6A
     set   cleanup.policy=compact
-    PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE
-    0          1       5      1         1        -
-    1          1       5      1         1        -
+    note  1 replica of a partition, the cluster's default is 3
+    PARTITION  LEADER  EPOCH  AR  ISR  OSR  ELR
+    0          1       5      1   1    -    -
+    1          1       5      1   1    -    -
+
+    PARTITION  REPLICA  STATE   LOG START  HIGH WATERMARK  LOG END
+    0          1        leader  0          0               0
+    1          1        leader  0          0               0
     ");
     assert_eq!(ottla(&env, &server, "topics delete orders", "").await.stdout, "deleted topic orders\n");
     let missing = ottla(&env, &server, "topics describe orders", "").await;
@@ -121,6 +51,49 @@ async fn topics_come_and_go() {
     error: topic orders: UNKNOWN_TOPIC_OR_PARTITION (3)
     hint: `ottla topics list` shows what there is, `ottla topics create NAME` makes a topic
     ");
+}
+
+#[tokio::test]
+async fn a_cluster_tells_how_it_stands() {
+    let env = TokioEnv::new().unwrap();
+    let broker = FakeBroker::start(&env).await;
+    broker.create("orders", 2);
+    let server = broker.server();
+    let status = ottla(&env, &server, "cluster status", "").await;
+    assert!(status.ok);
+    assert_eq!(status.stderr, "");
+    // The columns are as wide as an address is whose port has five digits, as those have that systems give away.
+    insta::assert_snapshot!(status.stdout.replace(&server, "127.0.0.1:PORT_"), @r"
+    cluster  fake
+    quorum   leader 1 in epoch 5, high watermark 7
+    NODE  ROLE    LOG END  LAG  CAUGHT UP
+    1     leader  8        0    now
+
+    brokers  1
+    BROKER  ADDRESS          RACK  STATE  LEADERS  REPLICAS
+    1       127.0.0.1:PORT_  -     alive  2        2
+
+    1 topic with 2 partitions: each has its leader, and all its replicas are in sync
+
+    1 topic has fewer replicas than the cluster's default of 3; kafka-reassign-partitions adds some
+      orders (1)
+    ");
+    // Kafka of before 2.7 tells of none of this.
+    let lacks = [ApiKey::DescribeCluster, ApiKey::DescribeTopicPartitions, ApiKey::DescribeQuorum];
+    broker.state.lock().unwrap().lacks = lacks.to_vec();
+    let old = ottla(&env, &server, "cluster status", "").await;
+    assert!(old.ok, "{}", old.stderr);
+    assert!(old.stdout.contains("\nquorum   not told: "), "{}", old.stdout);
+    assert!(old.stdout.contains("\n1 topic with 2 partitions: each has its leader"), "{}", old.stdout);
+    let described = ottla(&env, &server, "topics describe orders", "").await;
+    assert!(
+        described.stdout.contains("\n0          1       5      1   1    -    ?\n"),
+        "{}",
+        described.stdout
+    );
+    let few = ottla(&env, &server, "topics create few --replication-factor 1", "").await;
+    assert!(few.ok);
+    assert_eq!(few.stderr, "note: 1 replica of a partition, the cluster's default is 3\n");
 }
 
 #[tokio::test]
@@ -153,8 +126,7 @@ async fn a_closed_pipe_is_no_error() {
     broker.create("t", 1);
     let server = broker.server();
     ottla(&env, &server, "produce t", "1\n2\n3\n").await;
-    let closed = Written { closed: true, ..Written::default() };
-    let outcome = ottla_into(&env, &server, "consume t --from-beginning", "", closed).await;
+    let outcome = ottla_into(&env, &server, "consume t --from-beginning", "", Written::closed()).await;
     assert!(outcome.ok);
     assert_eq!(outcome.stderr, "");
 }

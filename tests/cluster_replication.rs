@@ -3,6 +3,8 @@
 
 #[path = "support/cluster.rs"]
 mod cluster;
+#[path = "support/command.rs"]
+mod command;
 #[path = "cluster/configs.rs"]
 mod configs;
 #[path = "cluster/controllers.rs"]
@@ -13,6 +15,8 @@ mod following;
 mod moves;
 #[path = "support/node.rs"]
 mod node;
+#[path = "cluster/status.rs"]
+mod status;
 
 use cluster::{Cluster, NODES, PATIENCE};
 use node::{batch, produce_request};

@@ -1,10 +1,12 @@
-//! The subcommands for people: topics, produce, consume.
+//! The subcommands for people: cluster, topics, produce, consume.
 //!
 //! Everything a command prints is made by pure functions; what reads and writes the terminal is in
 //! [`terminal`]. Results go to stdout, everything said about them to stderr, so that pipes carry data only.
 //! A command ends with 0 if all went well, with 1 if anything did not, and says then what to do about it.
 
 pub mod broker;
+mod brokers;
+mod cluster;
 mod consume;
 mod produce;
 pub mod storage;
@@ -13,6 +15,7 @@ pub mod terminal;
 mod time;
 mod topics;
 
+pub use cluster::ClusterCommand;
 pub use consume::ConsumeArgs;
 pub use produce::ProduceArgs;
 pub use topics::TopicsCommand;
@@ -41,6 +44,9 @@ pub struct Connect {
 /// What to do with it.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Command {
+    /// Show how the cluster stands.
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Create, list, describe and delete topics.
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -102,6 +108,7 @@ async fn carry_out<E: Env>(
     let config = client_config(connect);
     reach(env, &config).await?;
     match command {
+        Command::Cluster(command) => Box::pin(cluster::run(env, config, command, terminal)).await,
         Command::Topics(command) => Box::pin(topics::run(env, config, command, terminal)).await,
         Command::Produce(args) => Box::pin(produce::run(env, config, &args, terminal)).await,
         Command::Consume(args) => Box::pin(consume::run(env, config, &args, terminal)).await,

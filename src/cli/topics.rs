@@ -1,16 +1,18 @@
 //! `ottla topics`: create, list, describe, delete.
 
+mod describe;
+
 use std::collections::BTreeMap;
 
+use super::brokers::Brokers;
 use super::table::{counted, table};
 use super::terminal::Terminal;
 use super::{Failed, Stop};
 use crate::client::Admin;
-use crate::client::admin::{ConfigEntry, ConfigResource, ConfigSource, CreatedTopic, NewTopic};
+use crate::client::admin::{ConfigResource, CreatedTopic, NewTopic, TopicDescription};
 use crate::client::config::ClientConfig;
-use crate::client::metadata::{Partition, Topic};
+use crate::client::metadata::Topic;
 use crate::env::Env;
-use crate::types::BrokerId;
 
 /// What to do with topics.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -35,7 +37,11 @@ pub enum TopicsCommand {
         #[arg(long)]
         internal: bool,
     },
-    /// Show partitions and options of a topic, or of all.
+    /// Show partitions, replicas and options of a topic, or of all.
+    ///
+    /// AR are the replicas of a partition that there shall be, ISR those in sync, OSR the others, ELR those of
+    /// them that may lead nevertheless. Every replica is asked where its log begins and ends, and up to where it
+    /// knows it to be committed.
     Describe {
         /// The topic's name.
         name: Option<String>,
@@ -53,7 +59,7 @@ pub(super) async fn run<E: Env>(
     command: TopicsCommand,
     terminal: &mut Terminal,
 ) -> Result<bool, Stop> {
-    let mut admin = Admin::new(env, config, 0)?;
+    let mut admin = Admin::new(env, config.clone(), 0)?;
     match command {
         TopicsCommand::Create { name, partitions, replication_factor, configs } => {
             let configs = configs.into_iter().collect();
@@ -61,22 +67,18 @@ pub(super) async fn run<E: Env>(
             let topic = NewTopic { name, partitions, replication_factor, assignments, configs };
             let created = single(admin.create_topics(&[topic], false).await?)?;
             terminal.print(created_text(&created.0, &created.1).as_bytes()).await?;
+            if replication_factor.is_some() {
+                point_out_few_replicas(env, &config, &mut admin, &created.1, terminal).await?;
+            }
         }
         TopicsCommand::List { internal } => {
             let topics = admin.list_topics().await?;
             terminal.print(list_text(&topics, internal).as_bytes()).await?;
         }
         TopicsCommand::Describe { name } => {
-            let topics = match name {
-                Some(name) => vec![single(admin.describe_topics(&[name]).await?)?],
-                None => admin.list_topics().await?.into_iter().filter(|(_, topic)| !topic.internal).collect(),
-            };
-            for (index, (name, topic)) in topics.iter().enumerate() {
-                let configs = admin.describe_configs(&ConfigResource::Topic(name.clone())).await?;
-                let gap = if index == 0 { "" } else { "\n" };
-                let text = format!("{gap}{}", describe_text(name, topic, &configs));
-                terminal.print(text.as_bytes()).await?;
-            }
+            let described = Box::pin(describe(env, &config, &mut admin, name, terminal)).await;
+            terminal.unshow().await;
+            described?;
         }
         TopicsCommand::Delete { name } => {
             let (name, ()) = single(admin.delete_topics(&[name]).await?)?;
@@ -84,6 +86,58 @@ pub(super) async fn run<E: Env>(
         }
     }
     Ok(true)
+}
+
+/// Says so if a topic was made with fewer replicas than is the default. If that cannot be known, the topic is made
+/// all the same.
+async fn point_out_few_replicas<E: Env>(
+    env: &E,
+    config: &ClientConfig,
+    admin: &mut Admin<E>,
+    created: &CreatedTopic,
+    terminal: &mut Terminal,
+) -> Result<(), Stop> {
+    let Ok(replicas) = usize::try_from(created.replication_factor) else { return Ok(()) };
+    let Ok(cluster) = admin.describe_cluster().await else { return Ok(()) };
+    let brokers = Brokers::look_for(env, config, &cluster).await;
+    let default = brokers.default_replicas(admin).await;
+    if let Some(note) = describe::fewer_than_default(replicas, default) {
+        // Results first, then what is said about them.
+        terminal.flush().await?;
+        terminal.say(&format!("note: {note}")).await;
+    }
+    Ok(())
+}
+
+async fn describe<E: Env>(
+    env: &E,
+    config: &ClientConfig,
+    admin: &mut Admin<E>,
+    name: Option<String>,
+    terminal: &mut Terminal,
+) -> Result<(), Stop> {
+    let topics: Vec<(String, TopicDescription)> = match name {
+        Some(name) => vec![single(admin.describe_partitions(Some(&[name])).await?)?],
+        None => {
+            let all = admin.describe_partitions(None).await?.into_iter();
+            let all = all.filter_map(|(name, topic)| Some((name, topic.ok()?)));
+            all.filter(|(_, topic)| !topic.internal).collect()
+        }
+    };
+    terminal.show("looking for the brokers").await;
+    let cluster = admin.describe_cluster().await?;
+    let mut brokers = Brokers::look_for(env, config, &cluster).await;
+    let default = brokers.default_replicas(admin).await;
+    for (index, (name, topic)) in topics.iter().enumerate() {
+        terminal.show(&format!("asking the replicas of {name}")).await;
+        let configs = admin.describe_configs(&ConfigResource::Topic(name.clone())).await?;
+        let positions = describe::ask_replicas(admin, &mut brokers, name, topic).await;
+        let gap = if index == 0 { "" } else { "\n" };
+        let text = format!("{gap}{}", describe::text(name, topic, &configs, default, &positions));
+        terminal.unshow().await;
+        terminal.print(text.as_bytes()).await?;
+    }
+    Ok(())
 }
 
 fn parse_config(text: &str) -> Result<(String, String), String> {
@@ -131,43 +185,12 @@ fn list_text(topics: &BTreeMap<String, Topic>, internal: bool) -> String {
     table(&["TOPIC", "PARTITIONS", "REPLICATION"], &rows)
 }
 
-fn describe_text(name: &str, topic: &Topic, configs: &[ConfigEntry]) -> String {
-    let mut text = format!("topic {name}\nid    {}\n", topic.id);
-    let own = configs.iter().filter(|entry| entry.source == ConfigSource::Topic);
-    let own: Vec<String> =
-        own.map(|entry| format!("{}={}", entry.name, entry.value.as_deref().unwrap_or("(secret)"))).collect();
-    if !own.is_empty() {
-        text.push_str(&format!("set   {}\n", own.join(", ")));
-    }
-    let row = |(index, partition): (&i32, &Partition)| {
-        let leader = partition.leader.map_or_else(|| "none".to_owned(), |leader| leader.to_string());
-        vec![
-            index.to_string(),
-            leader,
-            partition.leader_epoch.to_string(),
-            ids(&partition.replicas),
-            ids(&partition.isr),
-            ids(&partition.offline),
-        ]
-    };
-    let rows: Vec<Vec<String>> = topic.partitions.iter().map(row).collect();
-    text.push_str(&table(&["PARTITION", "LEADER", "EPOCH", "REPLICAS", "IN SYNC", "OFFLINE"], &rows));
-    text
-}
-
-fn ids(ids: &[BrokerId]) -> String {
-    if ids.is_empty() {
-        return "-".to_owned();
-    }
-    let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
-    ids.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::metadata::Partition;
     use crate::error_code::ErrorCode;
-    use crate::types::{LeaderEpoch, Uuid};
+    use crate::types::{BrokerId, LeaderEpoch, Uuid};
 
     fn partition(leader: Option<i32>, replicas: &[i32], isr: &[i32]) -> Partition {
         let ids = |ids: &[i32]| ids.iter().copied().map(BrokerId).collect();
@@ -201,31 +224,6 @@ mod tests {
         orders              1           3
         ");
         assert_eq!(list_text(&BTreeMap::new(), true), "no topics\n");
-    }
-
-    #[test]
-    fn a_topic_described() {
-        let topic =
-            topic(vec![partition(Some(1), &[1, 2, 3], &[1, 3]), partition(None, &[2, 3, 1], &[])], false);
-        let entry = |name: &str, value: &str, source| ConfigEntry {
-            name: name.to_owned(),
-            value: Some(value.to_owned()),
-            source,
-            read_only: false,
-            sensitive: false,
-        };
-        let configs = [
-            entry("retention.ms", "60000", ConfigSource::Topic),
-            entry("segment.bytes", "1073741824", ConfigSource::Default),
-        ];
-        insta::assert_snapshot!(describe_text("orders", &topic, &configs), @r"
-        topic orders
-        id    AAAAAAAAAAABI0VniavN7w
-        set   retention.ms=60000
-        PARTITION  LEADER  EPOCH  REPLICAS  IN SYNC  OFFLINE
-        0          1       4      1,2,3     1,3      -
-        1          none    4      2,3,1     -        -
-        ");
     }
 
     #[test]

@@ -18,8 +18,18 @@ use ottla::wire::header::RequestHeader;
 use ottla::wire::messages::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
 use ottla::wire::messages::create_topics::{CreatableTopicResult, CreateTopicsRequest, CreateTopicsResponse};
 use ottla::wire::messages::delete_topics::{DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse};
+use ottla::wire::messages::describe_cluster::{
+    DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
+};
 use ottla::wire::messages::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult,
+};
+use ottla::wire::messages::describe_quorum::{
+    DescribeQuorumRequest, DescribeQuorumResponse, PartitionResult, ReplicaState, TopicResult,
+};
+use ottla::wire::messages::describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+    DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
 use ottla::wire::messages::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData};
 use ottla::wire::messages::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
@@ -150,6 +160,13 @@ impl State {
             ApiKey::CreateTopics => respond(&header, body, |request| self.create_topics(&request)),
             ApiKey::DeleteTopics => respond(&header, body, |request| self.delete_topics(&request)),
             ApiKey::DescribeConfigs => respond(&header, body, |request| describe_configs(&request)),
+            ApiKey::DescribeCluster => {
+                respond(&header, body, |_: DescribeClusterRequest| describe_cluster(address))
+            }
+            ApiKey::DescribeQuorum => respond(&header, body, |_: DescribeQuorumRequest| describe_quorum()),
+            ApiKey::DescribeTopicPartitions => {
+                respond(&header, body, |request| self.describe_partitions(request))
+            }
             key => panic!("the fake broker does not know {key}"),
         };
         Answer::Send(answer)
@@ -166,6 +183,9 @@ impl State {
             ApiKey::DeleteTopics,
             ApiKey::InitProducerId,
             ApiKey::DescribeConfigs,
+            ApiKey::DescribeQuorum,
+            ApiKey::DescribeCluster,
+            ApiKey::DescribeTopicPartitions,
         ];
         let version_max = self.version_max.unwrap_or(i16::MAX);
         let api_keys = known.into_iter().filter(|key| !self.lacks.contains(key)).map(|key| ApiVersion {
@@ -214,6 +234,40 @@ impl State {
             topics,
             ..Default::default()
         }
+    }
+
+    fn describe_partitions(
+        &mut self,
+        request: DescribeTopicPartitionsRequest,
+    ) -> DescribeTopicPartitionsResponse {
+        let named: Vec<String> = request.topics.into_iter().map(|topic| topic.name).collect();
+        let names = if named.is_empty() { self.topics.keys().cloned().collect() } else { named };
+        let topics = names.into_iter().map(|name| {
+            let Some((topic_id, logs)) = self.topics.get(&name) else {
+                let error_code = ErrorCode::UnknownTopicOrPartition.code();
+                return DescribeTopicPartitionsResponseTopic {
+                    error_code,
+                    name: Some(name),
+                    ..Default::default()
+                };
+            };
+            let partition = |partition_index| DescribeTopicPartitionsResponsePartition {
+                partition_index,
+                leader_id: NODE,
+                leader_epoch: LEADER_EPOCH,
+                replica_nodes: vec![NODE],
+                isr_nodes: vec![NODE],
+                ..Default::default()
+            };
+            let (topic_id, partitions) = (*topic_id, (0..logs.len() as i32).map(partition).collect());
+            DescribeTopicPartitionsResponseTopic {
+                name: Some(name),
+                topic_id,
+                partitions,
+                ..Default::default()
+            }
+        });
+        DescribeTopicPartitionsResponse { topics: topics.collect(), ..Default::default() }
     }
 
     fn topic(&mut self, name: &str, id: Uuid) -> &mut (Uuid, Vec<Log>) {
@@ -374,19 +428,63 @@ impl Log {
     }
 }
 
+/// `default.replication.factor` of the broker is 3; a topic has one config of its own.
 fn describe_configs(request: &DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| DescribeConfigsResult {
-        resource_type: resource.resource_type,
-        resource_name: resource.resource_name.clone(),
-        configs: vec![DescribeConfigsResourceResult {
-            name: "cleanup.policy".into(),
-            value: Some("compact".into()),
-            config_source: 1,
+    const BROKER: i8 = 4;
+    let results = request.resources.iter().map(|resource| {
+        let (name, value, config_source) = match resource.resource_type {
+            BROKER => ("default.replication.factor", "3", 4),
+            _ => ("cleanup.policy", "compact", 1),
+        };
+        let asked = resource.configuration_keys.as_ref();
+        let config = DescribeConfigsResourceResult {
+            name: name.into(),
+            value: Some(value.into()),
+            config_source,
             ..Default::default()
-        }],
-        ..Default::default()
+        };
+        DescribeConfigsResult {
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name.clone(),
+            configs: vec![config]
+                .into_iter()
+                .filter(|config| asked.is_none_or(|keys| keys.contains(&config.name)))
+                .collect(),
+            ..Default::default()
+        }
     });
     DescribeConfigsResponse { results: results.collect(), ..Default::default() }
+}
+
+fn describe_cluster(address: SocketAddr) -> DescribeClusterResponse {
+    let (host, port) = (address.ip().to_string(), i32::from(address.port()));
+    DescribeClusterResponse {
+        cluster_id: "fake".to_owned(),
+        controller_id: NODE,
+        brokers: vec![DescribeClusterBroker { broker_id: NODE, host, port, ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+/// One voter, which leads.
+fn describe_quorum() -> DescribeQuorumResponse {
+    let voter = ReplicaState {
+        replica_id: NODE,
+        log_end_offset: 8,
+        last_fetch_timestamp: 1000,
+        last_caught_up_timestamp: 1000,
+        ..Default::default()
+    };
+    let partition = PartitionResult {
+        leader_id: NODE,
+        leader_epoch: LEADER_EPOCH,
+        high_watermark: 7,
+        current_voters: vec![voter],
+        ..Default::default()
+    };
+    let topic_name = "__cluster_metadata".to_owned();
+    let topics = vec![TopicResult { topic_name, partitions: vec![partition] }];
+    DescribeQuorumResponse { topics, ..Default::default() }
 }
 
 fn respond<R: Request>(

@@ -4,11 +4,17 @@
 //! lost may have been made, and asking again would blur what happened (a topic that "already exists" may be
 //! the one just made). The caller is told so by [`AdminError::Unknown`].
 
+mod cluster;
+mod partitions;
 mod types;
 
+pub use cluster::{QuorumDescription, QuorumReplica};
+pub use partitions::{
+    AskedPartition, PartitionDescription, PerPartition, Reassignment, ReplicaPositions, TopicDescription,
+};
 pub use types::{
-    AdminError, AlterConfig, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, CreatedTopic,
-    NewTopic, PerTopic,
+    AdminError, AlterConfig, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource,
+    ConfigSource, CreatedTopic, NewTopic, PerTopic,
 };
 
 use std::collections::BTreeMap;
@@ -30,7 +36,6 @@ use crate::wire::messages::delete_records::{
     DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
 use crate::wire::messages::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
-use crate::wire::messages::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
 use crate::wire::messages::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use crate::wire::messages::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
@@ -278,35 +283,6 @@ impl<E: Env> Admin<E> {
         }
     }
 
-    /// The brokers of the cluster.
-    ///
-    /// # Errors
-    ///
-    /// See [`AdminError`].
-    pub async fn describe_cluster(&mut self) -> Result<ClusterDescription, AdminError> {
-        let request = DescribeClusterRequest::default();
-        let response = self.ask(Choice::Any, &request, |response| vec![response.error_code]).await;
-        match response {
-            Ok(response) => {
-                outcome(response.error_code, response.error_message.clone())?;
-                Ok(described(response))
-            }
-            // Before Kafka 2.8, metadata tell as much.
-            Err(AdminError::Unsupported(_)) => {
-                let metadata = self.metadata(Some(&[])).await?;
-                let brokers = metadata.brokers().iter();
-                let brokers =
-                    brokers.map(|(&id, it)| (id, format!("{}:{}", it.host, it.port), it.rack.clone()));
-                Ok(ClusterDescription {
-                    cluster_id: metadata.cluster_id.clone().unwrap_or_default(),
-                    controller: metadata.controller,
-                    brokers: brokers.collect(),
-                })
-            }
-            Err(error) => Err(error),
-        }
-    }
-
     /// Metadata of these topics, `None`: all; never creating any.
     async fn metadata(&mut self, topics: Option<&[String]>) -> Result<Metadata, AdminError> {
         let named = |name: &String| MetadataRequestTopic { name: Some(name.clone()), ..Default::default() };
@@ -361,6 +337,16 @@ impl<E: Env> Admin<E> {
         errors: impl Fn(&R::Response) -> Vec<i16>,
     ) -> Result<R::Response, AdminError> {
         let deadline = self.deadline();
+        self.ask_until(choice, request, errors, deadline).await
+    }
+
+    async fn ask_until<R: Request>(
+        &mut self,
+        choice: Choice,
+        request: &R,
+        errors: impl Fn(&R::Response) -> Vec<i16>,
+        deadline: Mono,
+    ) -> Result<R::Response, AdminError> {
         let mut failures = 0;
         loop {
             let outcome = self.call(choice, request, deadline).await;
@@ -431,6 +417,23 @@ impl<E: Env> Admin<E> {
         call.wait().await
     }
 
+    /// Asks one broker once.
+    async fn ask_once<R: Request>(
+        &mut self,
+        broker: BrokerId,
+        request: &R,
+        patience: Duration,
+    ) -> Result<R::Response, AdminError> {
+        let deadline: Mono = self.env.clock().now() + patience;
+        if !self.cluster.metadata.brokers().contains_key(&broker) {
+            self.metadata(Some(&[])).await?;
+        }
+        self.call(Choice::Broker(broker), request, deadline).await.map_err(|error| match error {
+            CallError::NotSent(text) | CallError::Lost(text) => AdminError::Unreachable(text),
+            CallError::Unsupported(text) => AdminError::Unsupported(text),
+        })
+    }
+
     async fn version_of<R: Request>(&mut self) -> Result<i16, AdminError> {
         let deadline = self.deadline();
         let connection = self.cluster.obtain(Choice::Any, deadline).await;
@@ -477,18 +480,6 @@ fn creatable(topic: &NewTopic) -> CreatableTopic {
         replication_factor: topic.replication_factor.filter(|_| !assigned).unwrap_or(CLUSTER_DEFAULT.into()),
         assignments: assignments.collect(),
         configs: configs.collect(),
-    }
-}
-
-fn described(response: DescribeClusterResponse) -> ClusterDescription {
-    let brokers = response
-        .brokers
-        .into_iter()
-        .map(|broker| (BrokerId(broker.broker_id), format!("{}:{}", broker.host, broker.port), broker.rack));
-    ClusterDescription {
-        cluster_id: response.cluster_id,
-        controller: (response.controller_id >= 0).then_some(BrokerId(response.controller_id)),
-        brokers: brokers.collect(),
     }
 }
 

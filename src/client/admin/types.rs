@@ -178,8 +178,23 @@ pub struct ClusterDescription {
     pub cluster_id: String,
     /// The broker to ask for what only the controller does, if known.
     pub controller: Option<BrokerId>,
-    /// Its brokers: id, address as `host:port`, rack.
-    pub brokers: Vec<(BrokerId, String, Option<String>)>,
+    /// Its brokers.
+    pub brokers: Vec<BrokerDescription>,
+}
+
+/// A broker of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerDescription {
+    /// Its id.
+    pub id: BrokerId,
+    /// Where it listens.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The rack it says it stands in.
+    pub rack: Option<String>,
+    /// Whether it is kept from leading and from the ISR: it does not answer the controller, or not yet.
+    pub fenced: bool,
 }
 
 /// An outcome for each topic asked for.
