@@ -18,6 +18,8 @@
 //! partition epoch, and with it whatever is still under way is refused. Until this is granted, the maximal ISR
 //! remains what it was. (Kafka goes back at once, and its controller leaves the epoch of an unchanged ISR as it is.)
 
+use std::collections::BTreeSet;
+
 use super::{Advance, Brokers, Partition, Registration, Role};
 use crate::error_code::ErrorCode;
 use crate::types::{BrokerEpoch, BrokerId, LeaderEpoch, Mono, Offset, PartitionEpoch};
@@ -47,8 +49,8 @@ impl AlterPartition {
 pub(super) struct Pending {
     /// The latest copy.
     asked: AlterPartition,
-    /// How many copies have no answer.
-    unanswered: u32,
+    /// The copies that have no answer, by their serial numbers.
+    unanswered: BTreeSet<u64>,
     /// It takes the place of a request of which a copy has no answer.
     takes_back: bool,
     /// Whom that one named: they may yet be granted.
@@ -57,7 +59,8 @@ pub(super) struct Pending {
 
 impl Pending {
     fn new(asked: AlterPartition) -> Self {
-        Self { asked, unanswered: 1, takes_back: false, taken_back: Vec::new() }
+        let unanswered = BTreeSet::from([asked.serial]);
+        Self { asked, unanswered, takes_back: false, taken_back: Vec::new() }
     }
 
     /// All who are in the ISR if what is under way is granted.
@@ -147,8 +150,8 @@ impl Partition {
             return AlterOutcome::Stale;
         };
         let latest = pending.asked.serial == sent.serial;
-        pending.unanswered = pending.unanswered.saturating_sub(1);
-        let may_be_granted = pending.unanswered > 0 || pending.takes_back;
+        pending.unanswered.remove(&sent.serial);
+        let may_be_granted = !pending.unanswered.is_empty() || pending.takes_back;
         leading.now = leading.now.max(now);
         let answer = match answer {
             Ok(altered) if self.commit(altered) => return AlterOutcome::Committed(self.finish_step(before)),
@@ -189,8 +192,8 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else { return None };
         let pending = leading.pending.as_mut()?;
         leading.asked += 1;
-        pending.unanswered = pending.unanswered.saturating_add(1);
         pending.asked.serial = leading.asked;
+        pending.unanswered.insert(leading.asked);
         Some(pending.asked.clone())
     }
 
@@ -200,7 +203,8 @@ impl Partition {
         let Role::Leader(leading) = &mut self.role else { panic!("only a leader asks") };
         let pending = leading.pending.as_mut().expect("it was just refused");
         pending.taken_back = pending.members().filter(|member| !registration.isr.contains(member)).collect();
-        (pending.takes_back, pending.unanswered) = (true, 0);
+        pending.takes_back = true;
+        pending.unanswered.clear();
         // With the partition epoch in force nobody in the ISR has started anew.
         let as_it_is = |id: &BrokerId| IsrMember { broker: *id, broker_epoch: BrokerEpoch::NONE };
         pending.asked.isr = registration.isr.iter().map(as_it_is).collect();
