@@ -179,15 +179,16 @@ impl Strangers {
                 What::OtherNode
             }
             Ok(received) => {
-                if let Response::Fetch(response) = &received.response
-                    && response.known.error == ErrorCode::None
-                {
-                    let is_own = response.known.leader.as_ref().is_some_and(|leader| leader.id == own);
-                    // An epoch that this node has led is one that it knows.
-                    if is_own && response.known.epoch > quorum.epoch() {
+                if let Response::Fetch(response) = &received.response {
+                    let known = &response.known;
+                    let is_own = known.leader.as_ref().is_some_and(|leader| leader.id == own);
+                    // An epoch that this node has led is one that it knows. Who leads with its id refuses its Fetch.
+                    if is_own && known.epoch > quorum.epoch() {
                         return Err(QuorumRefusal::UsedId { id: own, address: text(from) });
                     }
-                    self.served = Some(response.known.epoch);
+                    if known.error == ErrorCode::None {
+                        self.served = Some(known.epoch);
+                    }
                 }
                 self.known.remove(&from.peer);
                 return Ok(());
