@@ -198,8 +198,9 @@ pub enum Fault {
     Split { some: Vec<NodeId>, others: Vec<NodeId>, for_ms: u64 },
     /// See [`FaultKind::RollingRestart`]: each is down for so long, and so long up before the next is stopped.
     RollingRestart { nodes: Vec<NodeId>, down_ms: u64, pause_ms: u64 },
-    /// See [`FaultKind::Cascade`] and [`FaultKind::CascadeWipe`]: the kind says which. Each goes `apart_ms` after the one before. `down_ms` after the last has gone
-    /// the first is back, the one that went first or the one that went last; every other one `back_apart_ms`
+    /// See [`FaultKind::Cascade`] and [`FaultKind::CascadeWipe`]: the kind says which. Each goes
+    /// `apart_ms` after the one before. `down_ms` after the last has gone the first is back, the one that
+    /// went first or the one that went last; every other one `back_apart_ms`
     /// after the one before.
     Cascade {
         kind: FaultKind,

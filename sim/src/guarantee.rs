@@ -109,7 +109,10 @@ impl Row {
         }
         match kind {
             // The row survives the one or the other.
-            FaultKind::PowerLoss | FaultKind::Blackout | FaultKind::RackPowerLoss | FaultKind::Cascade => match self.flush {
+            FaultKind::PowerLoss
+            | FaultKind::Blackout
+            | FaultKind::RackPowerLoss
+            | FaultKind::Cascade => match self.flush {
                 Flush::EveryMessage => Reach::Harmless,
                 Flush::Off if crashes => Reach::Beyond,
                 Flush::Off => Reach::Loss,

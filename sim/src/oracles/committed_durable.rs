@@ -3,7 +3,7 @@
 //! high watermark that it has shown. A machine that suffered a loss which only the other replicas make good begins
 //! anew when it opens its log, and so does one that was no replica in between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use ottla::env::Event;
@@ -17,6 +17,9 @@ use crate::nemesis::Hit;
 pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
     let (mut greatest, mut opened_ns) = (BTreeMap::new(), BTreeMap::new());
     let mut metadata_end = Offset::ZERO;
+    // Replicas that left, and may not have heard of it yet: what they show until they open a log again is of the
+    // one that they leave.
+    let mut leaving = BTreeSet::new();
     for observed in &evidence.observed {
         let node = observed.life.node;
         if let Event::MetadataCommitted { end, image, .. } = &observed.event {
@@ -27,12 +30,20 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
             metadata_end = *end;
             greatest.retain(|(replica, partition): &(NodeId, PartitionKey), _| {
                 let there = image.partition(partition.topic_id, partition.index);
-                there.is_none_or(|there| there.replicas.iter().any(|id| id.0 == replica.0 as i32))
+                let stays =
+                    there.is_none_or(|there| there.replicas.iter().any(|id| id.0 == replica.0 as i32));
+                if !stays {
+                    leaving.insert((*replica, *partition));
+                }
+                stays
             });
             continue;
         }
         let (partition, end, how) = match &observed.event {
             Event::PositionsMoved { partition, high_watermark, .. } => {
+                if leaving.contains(&(node, *partition)) {
+                    continue;
+                }
                 let top = greatest.entry((node, *partition)).or_insert(high_watermark.0);
                 *top = (*top).max(high_watermark.0);
                 continue;
@@ -42,6 +53,7 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
             _ => continue,
         };
         if matches!(observed.event, Event::ReplicaOpened { .. }) {
+            leaving.remove(&(node, *partition));
             let since_ns = opened_ns.insert((node, *partition), observed.time_ns).unwrap_or_default();
             // A fault that was injected just before may have come into force since.
             let times = since_ns.saturating_sub(KILLED_WITHIN_MS * 1_000_000)..=observed.time_ns;
@@ -114,6 +126,17 @@ mod tests {
         };
         assert_eq!(left(3), None, "the replicas are 1 and 2");
         assert!(left(2).is_some());
+        // It goes on until it hears of that.
+        let late = vec![
+            (3, moved(0, 5, 5, 7)),
+            (9, metadata(1, &[(1, &[1])])),
+            (3, moved(0, 6, 6, 7)),
+            (3, opened(0, 0, 0)),
+            (3, moved(0, 4, 4, 4)),
+        ];
+        assert_eq!(check(&said_by(late.clone())), None);
+        let again = [late, vec![(3, opened(0, 3, 3))]].concat();
+        assert!(check(&said_by(again)).is_some(), "what it was given since");
     }
 
     #[test]

@@ -410,8 +410,12 @@ mod inside {
     }
 
     pub(super) fn isr(isr: &[i32]) -> Event {
+        isr_in(0, isr)
+    }
+
+    pub(super) fn isr_in(leader_epoch: i32, isr: &[i32]) -> Event {
         let isr = isr.iter().copied().map(BrokerId).collect();
-        Event::IsrTaken { partition: PARTITION, leader_epoch: LeaderEpoch(0), isr }
+        Event::IsrTaken { partition: PARTITION, leader_epoch: LeaderEpoch(leader_epoch), isr }
     }
 
     pub(super) fn appended(batch_epoch: i32, base_offset: i64, end: i64, crc: u32) -> Event {
@@ -436,6 +440,8 @@ mod inside {
                 replicas: vec![1, 2],
                 isr: isr.to_vec(),
                 leader: *leader,
+                leader_epoch: 0,
+                partition_epoch: 0,
                 ..PartitionRecord::default()
             };
             records.push(record.into());

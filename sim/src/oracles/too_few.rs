@@ -24,7 +24,9 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
             Event::LeaderElected { partition, leader_epoch, .. } => {
                 leads.insert((life, *partition), *leader_epoch);
             }
-            Event::IsrTaken { partition, isr, .. } => {
+            Event::IsrTaken { partition, leader_epoch, isr } => {
+                // Whoever led before follows now, and may be sent its own batches again.
+                leads.retain(|led, epoch| *led != (life, *partition) || *epoch >= *leader_epoch);
                 in_sync.insert((life, *partition), isr.len());
             }
             Event::BatchAppended { partition, batch_epoch, base_offset, .. } => {
@@ -60,6 +62,18 @@ mod tests {
         assert_eq!(check(&appends(&[1, 2], 0)), None);
         assert!(check(&appends(&[1], 0)).is_some());
         assert_eq!(check(&appends(&[1], 1)), None, "it follows");
+    }
+
+    #[test]
+    fn who_led_before_may_be_sent_its_own_batches_again() {
+        let mut evidence = said(vec![
+            (0, elected(0, 0)),
+            (0, isr(&[1, 2])),
+            (0, isr_in(1, &[2])),
+            (0, appended(0, 0, 5, 77)),
+        ]);
+        evidence.copies = Copies { replicas: 3, min_insync: 2 };
+        assert_eq!(check(&evidence), None);
     }
 
     #[test]
