@@ -344,7 +344,7 @@ fn reason(id: BrokerId, cause: &Cause, behind: Option<&(i64, i64)>) -> String {
             None => format!("broker {id} is alive and behind"),
         },
         Cause::CaughtUp => format!("broker {id} is alive and has caught up, it is about to be in sync"),
-        Cause::Untold(why) => format!("broker {id} is alive; its log end is not known: {why}"),
+        Cause::Untold(why) => format!("broker {id} is alive; its log end is unknown: {why}"),
     };
     format!("replica {id} is out of the ISR: {why}")
 }

@@ -203,7 +203,7 @@ fn replicas_that_are_behind_say_by_how_much() {
         t  0-1
       replica 2 is out of the ISR: broker 2 is alive and has caught up, it is about to be in sync
         t  2
-      replica 2 is out of the ISR: broker 2 is alive; its log end is not known: broker 2 answers KAFKA_STORAGE_ERROR (56)
+      replica 2 is out of the ISR: broker 2 is alive; its log end is unknown: broker 2 answers KAFKA_STORAGE_ERROR (56)
         t  3
     ");
     let one = cluster(&[]).with("t", 2, vec![behind()]).ending(1, "t", 0, 100).ending(2, "t", 0, 99);
