@@ -238,7 +238,10 @@ mod tests {
             second.accept().await.expect("it is asked in its turn");
         };
         let done = setup.env.clock().timeout_at(setup.env.clock().now() + PATIENCE, race(asking, succession));
-        assert!(matches!(done.await, Some(Either::Second(()))), "the first one is still waited for");
+        assert!(
+            matches!(Box::pin(done).await, Some(Either::Second(()))),
+            "the first one is still waited for"
+        );
     }
 
     #[tokio::test]
@@ -253,7 +256,9 @@ mod tests {
             std::future::pending::<()>().await;
         };
         let done = setup.env.clock().timeout_at(setup.env.clock().now() + PATIENCE, race(asking, succession));
-        let Some(Either::First(outcome)) = done.await else { panic!("the first one is still waited for") };
+        let Some(Either::First(outcome)) = Box::pin(done).await else {
+            panic!("the first one is still waited for")
+        };
         assert_eq!(outcome, Err(ChannelError::TimedOut(SUCCEEDED.to_owned())));
     }
 }

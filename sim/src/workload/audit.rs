@@ -22,6 +22,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 const MAX_TIMESTAMP: WallMs = WallMs(-3);
 /// How many timestamps are looked up.
 const LOOKUPS: usize = 4;
+/// By then a broker that was cut off has heard from the controller who leads now. Until it has, it answers as the
+/// leader that it was, truly but not of the latest: where the end is, has to be asked later.
+const NEWS: Duration = Duration::from_secs(10);
 
 pub(super) async fn audit(stage: &Stage, env: SimEnv) {
     let consumer = Consumer::new(&env, consumer_config(stage, &env), 1).expect("the options fit together");
@@ -29,6 +32,10 @@ pub(super) async fn audit(stage: &Stage, env: SimEnv) {
     let keys = stage.scenario.keys();
     let partitions = keys.iter().map(|key| partition_of(*key)).collect();
     let mut auditor = Auditor { stage, env, reader, keys, partitions };
+    if stage.scenario.cluster.copies().replicas > 1 {
+        let clock = auditor.env.clock();
+        clock.sleep_until(clock.now() + NEWS).await;
+    }
     auditor.drain().await;
     auditor.look_up().await;
 }

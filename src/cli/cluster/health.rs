@@ -286,10 +286,13 @@ fn offline(id: BrokerId) -> String {
     format!("its directory on broker {id} has failed")
 }
 
+/// What is wrong with a partition as a whole, and with its replicas one by one.
+type Reasons = (Vec<String>, Vec<(BrokerId, Cause)>);
+
 /// Partitions by the reasons that they have.
 #[derive(Default)]
 struct Gathering {
-    groups: BTreeMap<(Vec<String>, Vec<(BrokerId, Cause)>), Gathered>,
+    groups: BTreeMap<Reasons, Gathered>,
 }
 
 #[derive(Default)]

@@ -68,9 +68,9 @@ fn row(seen: &Seen, quorum: &QuorumDescription, replica: &QuorumReplica, role: &
 fn ago(millis: i64) -> String {
     match millis {
         ..10_000 => format!("{}.{} s ago", millis / 1000, millis % 1000 / 100),
-        ..120_000 => format!("{} s ago", millis / 1000),
-        ..7_200_000 => format!("{} min ago", millis / 60_000),
-        ..172_800_000 => format!("{} h ago", millis / 3_600_000),
+        10_000..120_000 => format!("{} s ago", millis / 1000),
+        120_000..7_200_000 => format!("{} min ago", millis / 60_000),
+        7_200_000..172_800_000 => format!("{} h ago", millis / 3_600_000),
         _ => format!("{} days ago", millis / 86_400_000),
     }
 }
