@@ -2,8 +2,9 @@
 //!
 //! A line is a natural line, or several joined by a backslash before the line end (the blanks that begin the
 //! next one do not count). `#` and `!` begin a comment where they are a line's first character. A key ends
-//! at the first unescaped `=`, `:` or blank. Escapes are `\t \n \r \f`, `\uXXXX` (UTF-16 code units), and a
-//! backslash before anything else stands for that character. A key that comes again replaces the earlier.
+//! at the first unescaped `=`, `:` or blank. Escapes are `\t \n \r \f`, `\u` with four hexadecimal digits (a UTF-16
+//! code unit), and a backslash before anything else stands for that character. A key that comes again replaces the
+//! earlier.
 //! One thing is left out: Java reads a lone backslash at the end of a file as an empty key. The bytes are
 //! read as UTF-8, as Kafka's tools read them.
 
