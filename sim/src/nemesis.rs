@@ -369,16 +369,15 @@ mod tests {
         simulation.outcome.expect("the run ends by itself");
     }
 
+    fn isolation_of(node: NodeId, from: &[NodeId]) -> Fault {
+        Fault::Isolate { node, from: from.to_vec(), way: Way::Both, for_ms: 500 }
+    }
+
     #[test]
     fn a_link_heals_when_the_last_of_its_faults_is_over() {
         play(|world, _, nemesis| async move {
             let [one, two, three] = NODES;
-            nemesis.inject(&Fault::Isolate {
-                node: one,
-                from: vec![two, three],
-                way: Way::Both,
-                for_ms: 500,
-            });
+            nemesis.inject(&isolation_of(one, &[two, three]));
             nemesis.inject(&Fault::Cut { from: one, to: two, both: true, for_ms: 100 });
             let isolated = nemesis.isolations();
             assert_eq!((isolated[0].node, isolated[0].until_ns - isolated[0].from_ns), (one, 500 * MS));
@@ -394,12 +393,7 @@ mod tests {
     fn peace_ends_an_isolation() {
         play(|world, _, nemesis| async move {
             let [one, two, three] = NODES;
-            nemesis.inject(&Fault::Isolate {
-                node: one,
-                from: vec![two, three],
-                way: Way::Both,
-                for_ms: 500,
-            });
+            nemesis.inject(&isolation_of(one, &[two, three]));
             nemesis.inject(&Fault::Isolate { node: two, from: vec![one, three], way: Way::Out, for_ms: 500 });
             world.engine().sleep(100 * MS).await;
             nemesis.heal_all();
