@@ -189,14 +189,7 @@ fn an_unclean_election_is_made_as_soon_as_it_is_allowed() {
     for (kind, allowed) in [(ResourceType::Topic, "t"), (ResourceType::Broker, "")] {
         let mut cluster = Cluster::with_brokers(2);
         cluster.create(vec![assigned("t", &[(0, &[1, 2])]), assigned("there", &[(0, &[2])])]);
-        let key = cluster.key("t", 0);
-        let shrunk = PartitionChangeRecord {
-            topic_id: key.topic_id,
-            partition_id: 0,
-            isr: Some(vec![1]),
-            ..Default::default()
-        };
-        cluster.append(shrunk.into());
+        cluster.shrink("t", vec![1]);
         cluster.pass(10);
         cluster.beat(2);
         assert_eq!(cluster.fence_stale(), ids(&[1]));

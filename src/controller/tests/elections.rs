@@ -113,14 +113,7 @@ fn an_unclean_election_is_made_where_it_is_asked_for_and_needed() {
         assigned("u", &[(0, &[1])]),
         assigned("v", &[(0, &[2])]),
     ]);
-    let key = cluster.key("t", 0);
-    let shrunk = PartitionChangeRecord {
-        topic_id: key.topic_id,
-        partition_id: 0,
-        isr: Some(vec![1]),
-        ..Default::default()
-    };
-    cluster.append(shrunk.into());
+    cluster.shrink("t", vec![1]);
     cluster.pass(10);
     cluster.beat(2);
     assert_eq!(cluster.fence_stale(), ids(&[1]));
@@ -142,14 +135,7 @@ fn a_topic_that_allows_it_is_led_by_whoever_is_left() {
     let mut cluster = Cluster::with_brokers(2);
     let lax = configured("t", &[("unclean.leader.election.enable", Some("true"))]).configs;
     cluster.create(vec![CreatableTopic { configs: lax, ..assigned("t", &[(0, &[1, 2])]) }]);
-    let key = cluster.key("t", 0);
-    let shrunk = PartitionChangeRecord {
-        topic_id: key.topic_id,
-        partition_id: 0,
-        isr: Some(vec![1]),
-        ..Default::default()
-    };
-    cluster.append(shrunk.into());
+    cluster.shrink("t", vec![1]);
     cluster.pass(10);
     cluster.beat(2);
     assert_eq!(cluster.fence_stale(), ids(&[1]));

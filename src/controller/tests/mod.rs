@@ -168,6 +168,18 @@ impl Cluster {
         self.next = self.next.next();
     }
 
+    /// Appends that only these are in sync with partition 0 of a topic.
+    fn shrink(&mut self, topic: &str, isr: Vec<i32>) {
+        let key = self.key(topic, 0);
+        let change = PartitionChangeRecord {
+            topic_id: key.topic_id,
+            partition_id: 0,
+            isr: Some(isr),
+            ..Default::default()
+        };
+        self.append(change.into());
+    }
+
     /// Appends what was decided, checks that a replay of the whole log arrives at the same metadata, and
     /// gives the answer.
     fn take<R>(&mut self, decision: Decision<R>) -> R {
