@@ -9,7 +9,7 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo test
-    cargo sim sweep --seeds 0..50
+    cargo sim sweep --seeds 0..1000
     cargo sim meta --seeds 0..3
 
 # Formats, and accepts what clippy suggests

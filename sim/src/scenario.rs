@@ -106,6 +106,11 @@ impl Cluster {
         self.all().split_off(brokers)
     }
 
+    /// Whether several nodes stand in one rack.
+    pub fn shares_racks(&self) -> bool {
+        self.racks > 0 && (self.racks as usize) < self.all().len()
+    }
+
     /// The nodes by the racks that they stand in, which are numbered from 1.
     pub fn racks(&self) -> Vec<Vec<NodeId>> {
         let all = self.all();

@@ -103,11 +103,7 @@ impl<E: Env> Cluster<E> {
 
     /// A connection to whichever broker is up; else begins to dial one.
     pub(crate) fn any(&mut self, now: Mono) -> Option<&Connection<E>> {
-        let mut targets: Vec<(Target, Endpoint)> = Vec::new();
-        let brokers = self.metadata.brokers().iter();
-        targets.extend(brokers.map(|(&id, endpoint)| (Target::Broker(id), endpoint.clone())));
-        let bootstrap = self.bootstrap.iter().enumerate();
-        targets.extend(bootstrap.map(|(index, endpoint)| (Target::Bootstrap(index), endpoint.clone())));
+        let mut targets = self.targets(now);
         // Turn by turn: if one of them hears but does not answer, the next question goes to another.
         let start = self.cursor % targets.len();
         targets.rotate_left(start);
@@ -137,6 +133,9 @@ impl<E: Env> Cluster<E> {
             return;
         }
         let deadline = now + self.config.request_timeout;
+        if self.refresh.is_needed() {
+            self.dial_another(now);
+        }
         if self.any(now).is_none() {
             return;
         }
@@ -212,6 +211,51 @@ impl<E: Env> Cluster<E> {
         self.last_error.is_some()
     }
 
+    /// Whoever may be asked what any broker knows: the brokers, and the bootstrap servers while no broker is known
+    /// or none of them can be tried.
+    fn targets(&self, now: Mono) -> Vec<(Target, Endpoint)> {
+        let brokers = self.metadata.brokers().iter();
+        let mut targets: Vec<_> =
+            brokers.map(|(&id, endpoint)| (Target::Broker(id), endpoint.clone())).collect();
+        if !targets.iter().any(|(target, _)| self.may_be_tried(now, *target)) {
+            let bootstrap = self.bootstrap.iter().enumerate();
+            targets.extend(bootstrap.map(|(index, endpoint)| (Target::Bootstrap(index), endpoint.clone())));
+        }
+        targets
+    }
+
+    /// Sees to it that there is a second broker to ask next time. One that is cut off from the others, but not from
+    /// us, answers, and goes on to tell what is no longer so.
+    fn dial_another(&mut self, now: Mono) {
+        let brokers: Vec<_> = self.metadata.brokers().clone().into_iter().collect();
+        let there = |cluster: &Self, id| {
+            let target = Target::Broker(id);
+            let link = cluster.links.get(&target);
+            cluster.is_up(target) || link.is_some_and(|link| matches!(link.state, LinkState::Connecting))
+        };
+        if brokers.iter().filter(|(id, _)| there(self, *id)).count() != 1 {
+            return;
+        }
+        let first = self.cursor % brokers.len();
+        for (id, endpoint) in brokers.iter().cycle().skip(first).take(brokers.len()) {
+            if !there(self, *id) {
+                self.link(now, Target::Broker(*id), endpoint);
+                if there(self, *id) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether a target is up, is being dialled or can be dialled now.
+    fn may_be_tried(&self, now: Mono, target: Target) -> bool {
+        self.links.get(&target).is_none_or(|link| match &link.state {
+            LinkState::Idle { not_before } => now >= *not_before,
+            LinkState::Connecting => true,
+            LinkState::Up(connection) => !connection.is_closed(),
+        })
+    }
+
     fn is_up(&self, target: Target) -> bool {
         let link = self.links.get(&target);
         link.is_some_and(|link| matches!(&link.state, LinkState::Up(connection) if !connection.is_closed()))
@@ -268,12 +312,31 @@ impl<E: Env> Cluster<E> {
         }
     }
 
+    /// A bootstrap server that is one of the brokers needs no second connection.
+    fn adopt_bootstrap_links(&mut self) {
+        for (&id, endpoint) in self.metadata.brokers() {
+            let same = |(target, link): (&Target, &Link<E>)| {
+                let address = (&link.endpoint.host, link.endpoint.port);
+                let is_bootstrap = matches!(target, Target::Bootstrap(_));
+                let is_same = is_bootstrap && address == (&endpoint.host, endpoint.port);
+                (is_same && matches!(link.state, LinkState::Up(_))).then_some(*target)
+            };
+            if !self.links.contains_key(&Target::Broker(id))
+                && let Some(target) = self.links.iter().find_map(same)
+                && let Some(link) = self.links.remove(&target)
+            {
+                self.links.insert(Target::Broker(id), link);
+            }
+        }
+    }
+
     fn on_metadata(&mut self, now: Mono, outcome: Result<MetadataResponse, CallError>) {
         match outcome {
             Ok(response) if code(response.error_code).is_none() && !response.brokers.is_empty() => {
                 self.metadata.apply(&response);
                 self.refresh.succeeded(now);
                 self.last_error = None;
+                self.adopt_bootstrap_links();
                 let known = self.metadata.brokers();
                 self.links.retain(|target, link| match target {
                     Target::Broker(id) => {

@@ -275,6 +275,11 @@ impl Refresh {
         !self.in_flight && now >= self.not_before && (self.needed || now >= self.expires)
     }
 
+    /// Whether what is known is known to be wrong, or too little.
+    pub fn is_needed(&self) -> bool {
+        self.needed
+    }
+
     /// When to look again, if not now.
     pub fn deadline(&self) -> Option<Mono> {
         if self.in_flight {

@@ -19,7 +19,7 @@ use crate::regression::Regression;
 use crate::run::{FailureKind, Plan, Report, Verdict};
 use crate::scenario::Scenario;
 use crate::shrink::{shrink, size};
-use crate::sweep::{Stuck, Sweep};
+use crate::sweep::{Stuck, Sweep, in_each, in_turns};
 use crate::trace::Keep;
 
 /// The scenario that is run when none is named.
@@ -129,9 +129,12 @@ struct SweepArgs {
     /// Goes on to further seeds for so many seconds of real time.
     #[arg(long = "for", value_name = "SECONDS")]
     for_seconds: Option<u64>,
-    /// Which scenario (a name or a file) instead of all.
+    /// Which scenario (a name or a file). Without it the scenarios take turns: every seed is one run.
     #[arg(long)]
     scenario: Option<String>,
+    /// Runs every seed in every scenario.
+    #[arg(long, conflicts_with = "scenario")]
+    each: bool,
     /// How many threads; as many as the machine has if not said.
     #[arg(long)]
     jobs: Option<usize>,
@@ -270,18 +273,22 @@ fn sweep(scenarios: &[Scenario], args: &SweepArgs, play: Play) -> Result<(), End
     let total = range.clone().skip(shard as usize - 1).step_by(shards as usize).size_hint();
     let seeds = range.skip(shard as usize - 1).step_by(shards as usize);
     let enough = AtomicBool::new(false);
-    let mut seeds = seeds.take_while(|_| !enough.load(Ordering::Relaxed));
+    let seeds = seeds.take_while(|_| !enough.load(Ordering::Relaxed));
+    let count = scenarios.len();
+    let runs_per_seed = if args.each { count } else { 1 };
+    let mut runs: Box<dyn Iterator<Item = (u64, usize)> + Send> =
+        if args.each { Box::new(in_each(seeds, count)) } else { Box::new(in_turns(seeds, count)) };
     let jobs = args.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let bar = match args.for_seconds {
         Some(_) => ProgressBar::new_spinner(),
-        None => ProgressBar::new((total.0 * scenarios.len()) as u64),
+        None => ProgressBar::new((total.0 * runs_per_seed) as u64),
     };
     let style = "{elapsed_precise} {wide_bar} {pos}/{len} {msg}";
     bar.set_style(ProgressStyle::with_template(style).expect("the template is right"));
     let begun_ns = cpu_ns();
     let sweep = Sweep {
         scenarios,
-        seeds: &mut seeds,
+        runs: &mut runs,
         jobs: jobs.max(1),
         time: args.for_seconds.map(Duration::from_secs),
         stuck_after: STUCK_AFTER,

@@ -21,7 +21,7 @@ mod raw;
 use std::time::Duration;
 
 use ottla::client::ClientConfig;
-use ottla::client::admin::{Admin, NewTopic};
+use ottla::client::admin::{Admin, ClusterDescription, NewTopic};
 use ottla::client::consumer::{ConsumeError, TopicPartition};
 use ottla::env::{Clock as _, Env as _, Task as _};
 use ottla::error_code::ErrorCode;
@@ -119,6 +119,9 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     let mut topics: Vec<NewTopic> =
         topics.map(|topic| new_topic(scenario, &name(topic), scenario.cluster.partitions)).collect();
     let mut admin = Admin::new(&env, client_config(stage, &env), 0).expect("the addresses are well-formed");
+    if scenario.cluster.shares_racks() {
+        await_brokers(stage, &env, &mut admin).await;
+    }
     while !topics.is_empty() {
         let created = admin.create_topics(&topics, false).await;
         for (name, outcome) in created.into_iter().flatten() {
@@ -131,6 +134,16 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
         env.clock().sleep(Duration::from_millis(100)).await;
     }
     admin
+}
+
+/// Replicas are spread over the racks that are there: where a claim rests on that, all have to be.
+async fn await_brokers(stage: &Stage, env: &SimEnv, admin: &mut Admin<SimEnv>) {
+    let all = stage.scenario.brokers().len();
+    let serving =
+        |cluster: &ClusterDescription| cluster.brokers.iter().filter(|broker| !broker.fenced).count();
+    while admin.describe_cluster().await.map_or(0, |cluster| serving(&cluster)) < all {
+        env.clock().sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// A topic as the scenario asks for.
