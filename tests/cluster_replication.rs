@@ -9,6 +9,8 @@ mod command;
 mod configs;
 #[path = "cluster/controllers.rs"]
 mod controllers;
+#[path = "cluster/deleting.rs"]
+mod deleting;
 #[path = "cluster/following.rs"]
 mod following;
 #[path = "cluster/moves.rs"]

@@ -327,7 +327,7 @@ impl<E: Env> Service for Broker<E> {
             ApiKey::Fetch => k01_fetch::reply(self, request).await,
             ApiKey::ListOffsets => self.answer(request, k02_list_offsets::handle).await,
             ApiKey::Metadata => self.answer(request, k03_metadata::handle).await,
-            ApiKey::DeleteRecords => self.answer(request, k21_delete_records::handle).await,
+            ApiKey::DeleteRecords => k21_delete_records::reply(self, request).await,
             ApiKey::InitProducerId => self.answer(request, k22_init_producer_id::handle).await,
             ApiKey::OffsetForLeaderEpoch => self.answer(request, k23_offset_for_leader_epoch::handle).await,
             ApiKey::DescribeConfigs => self.answer(request, k32_describe_configs::handle).await,

@@ -4,6 +4,7 @@
 //! node's own tasks work off: *preparations* (a roll, the epoch checkpoint), for which appends wait, and
 //! *syncs*. So a client that goes away never leaves a roll half done, and an append's outcome is never lost.
 
+mod deleting;
 mod following;
 mod leading;
 mod roles;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit, oneshot};
 
+pub use self::deleting::Deleted;
 pub use self::following::Refused;
 pub use self::waiting::{AckFailure, Pending, Receipt};
 use self::waiting::{Released, Waiting};
@@ -29,7 +31,6 @@ use super::isr::Proposals;
 use super::preparation::{Preparation, to_file};
 use crate::config::topic::{Durability, TopicConfig};
 use crate::env::{Clock, DiskError, Env, Event};
-use crate::error_code::ErrorCode;
 use crate::log::checkpoint::write_leader_epochs;
 use crate::log::directory::TopicPartition;
 use crate::log::producer_snapshot::write_producer_snapshot;
@@ -40,7 +41,7 @@ use crate::partition::{
     Acks, Advance, AppendRefusal, Brokers, Isolation, OffsetBounds, Partition, Positions, Prepared, ReadFrom,
     ReadPlan, ReadRefusal, ReadRequest, Registration, SnapshotEntry, Wait, WaiterId,
 };
-use crate::types::{BrokerId, LeaderEpoch, LogStart, Mono, Offset, PartitionKey, WallMs};
+use crate::types::{BrokerId, LeaderEpoch, Mono, Offset, PartitionKey, WallMs};
 use crate::wire::batch::{BatchHeader, HEADER_LEN, TimestampType, split};
 use crate::wire::validate::Validated;
 
@@ -460,25 +461,6 @@ impl<E: Env> Replica<E> {
         Ok((bounds, state.log.view()))
     }
 
-    /// Raises the log start for DeleteRecords. Whoever acknowledges it makes the checkpoint durable first.
-    ///
-    /// # Errors
-    ///
-    /// The code for the client.
-    pub fn raise_log_start(&self, to: Option<Offset>) -> Result<LogStart, ErrorCode> {
-        let mut state = self.lock();
-        let bounds = state.partition.offset_bounds(LeaderEpoch::NONE, Isolation::ReadUncommitted);
-        bounds.map_err(|refusal| refusal.error_code())?;
-        let to = to.unwrap_or(state.partition.positions().high_watermark.offset());
-        let advance = state.partition.raise_log_start(to).map_err(|refusal| refusal.error_code())?;
-        let log_start = advance.after.log_start;
-        state.log.raise_log_start(log_start.offset());
-        let released = self.settle(&mut state, advance);
-        drop(state);
-        released.tell();
-        Ok(log_start)
-    }
-
     /// Takes from the log what retention has passed; whoever gets it runs it.
     pub(super) fn retire(&self, now: WallMs) -> Option<Retirement<E::Disk>> {
         let mut state = self.lock();
@@ -631,7 +613,8 @@ impl<E: Env> Replica<E> {
                 log_end: advance.after.log_end,
             });
         }
-        state.waiting.release(&advance)
+        let State { waiting, partition, .. } = state;
+        waiting.release(&advance, || partition.low_watermark())
     }
 
     fn observe_appended(&self, header: &BatchHeader) {

@@ -17,6 +17,9 @@ use crate::types::{
 };
 use std::time::Duration;
 
+/// Stands for the log start of a follower that has not told it in this epoch: below all others.
+const UNTOLD: Offset = Offset(-1);
+
 /// What a replica's Fetch says of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplicaFetch {
@@ -109,6 +112,11 @@ impl FollowerState {
         !broker.fenced && !broker.in_controlled_shutdown && broker.epoch == fetched.broker_epoch
     }
 
+    /// Where its log starts, [`UNTOLD`] before its first Fetch that counted.
+    fn log_start(&self) -> Offset {
+        self.fetched.map_or(UNTOLD, |fetched| fetched.log_start.offset())
+    }
+
     /// The latest run of its broker that is known of.
     fn latest_epoch(&self) -> BrokerEpoch {
         let registered = self.broker.map_or(BrokerEpoch::NONE, |broker| broker.epoch);
@@ -197,6 +205,16 @@ impl Partition {
         let limit = positions.log_end.offset();
         let more = Wait { position: Position::LogEnd, until: Offset(limit.0.saturating_add(1)) };
         Ok(ReadPlan { limit, diverging, positions, more })
+    }
+
+    /// The least log start of all replicas whose brokers are not fenced: below it no record is left that anybody
+    /// could find (KIP-107). -1 as long as one of them has not fetched in this epoch; `None` if this replica does
+    /// not lead.
+    pub fn low_watermark(&self) -> Option<Offset> {
+        let Role::Leader(leading) = &self.role else { return None };
+        let lives = |follower: &&FollowerState| follower.broker.is_some_and(|broker| !broker.fenced);
+        let theirs = leading.followers.values().filter(lives).map(FollowerState::log_start);
+        Some(theirs.fold(self.positions.log_start.offset(), Offset::min))
     }
 
     /// Where a log begins that once began anew, it does not know in which epoch the record before was written,

@@ -1,4 +1,5 @@
-//! Those who wait for a replica: producers for their records to count, consumers for records.
+//! Those who wait for a replica: producers for their records to count, consumers for records, and whoever deletes
+//! some for the followers to do so, too.
 
 use std::sync::Arc;
 
@@ -86,11 +87,23 @@ pub(super) struct Waiting {
     acks: Waiters<oneshot::Sender<AckOutcome>>,
     /// Consumers that wait for records.
     readers: Waiters<Arc<Notify>>,
+    /// Who deleted records and waits for the followers to do so. Few at a time, if any.
+    deletions: Vec<Deletion>,
 }
+
+/// Somebody who waits until all logs start at `until` or later.
+struct Deletion {
+    until: Offset,
+    waiter: oneshot::Sender<DeletionOutcome>,
+}
+
+/// The low watermark, once it is where it was wanted.
+pub(super) type DeletionOutcome = Result<Offset, AckFailure>;
 
 impl Default for Waiting {
     fn default() -> Self {
-        Self { acks: Waiters::new(WAITERS_MAX), readers: Waiters::new(WAITERS_MAX) }
+        let deletions = Vec::new();
+        Self { acks: Waiters::new(WAITERS_MAX), readers: Waiters::new(WAITERS_MAX), deletions }
     }
 }
 
@@ -129,8 +142,19 @@ impl Waiting {
         self.readers.cancel(waiter);
     }
 
-    /// Takes out those whose wait is over.
-    pub(super) fn release(&mut self, advance: &Advance) -> Released {
+    /// Registers who waits for the low watermark.
+    pub(super) fn await_low_watermark(&mut self, until: Offset) -> oneshot::Receiver<DeletionOutcome> {
+        let (waiter, outcome) = oneshot::channel();
+        self.deletions.push(Deletion { until, waiter });
+        outcome
+    }
+
+    /// Takes out those whose wait is over. The low watermark is worked out only if somebody waits for it.
+    pub(super) fn release(
+        &mut self,
+        advance: &Advance,
+        low_watermark: impl FnOnce() -> Option<Offset>,
+    ) -> Released {
         let mut released = Released::default();
         released.acks.extend(self.acks.release(&advance.after).into_iter().map(|ack| (ack, Ok(()))));
         if advance.under_min_isr {
@@ -138,13 +162,22 @@ impl Waiting {
             released.acks.extend(stuck.into_iter().map(|ack| (ack, Err(AckFailure::UnderMinIsr))));
         }
         released.readers = self.readers.release(&advance.after);
+        if !self.deletions.is_empty()
+            && let Some(low_watermark) = low_watermark()
+        {
+            let is_over =
+                |deletion: &mut Deletion| deletion.until <= low_watermark || deletion.waiter.is_closed();
+            let over = self.deletions.extract_if(.., is_over);
+            released.deletions = over.map(|deletion| (deletion.waiter, Ok(low_watermark))).collect();
+        }
         released
     }
 
     /// Takes out all, who wait for nothing any more.
     pub(super) fn fail_all(&mut self, failure: AckFailure) -> Released {
         let acks = self.acks.take_all().into_iter().map(|ack| (ack, Err(failure))).collect();
-        Released { acks, readers: self.readers.take_all() }
+        let deletions = self.deletions.drain(..).map(|deletion| (deletion.waiter, Err(failure))).collect();
+        Released { acks, readers: self.readers.take_all(), deletions }
     }
 }
 
@@ -154,6 +187,7 @@ impl Waiting {
 pub(super) struct Released {
     acks: Vec<(oneshot::Sender<AckOutcome>, AckOutcome)>,
     readers: Vec<Arc<Notify>>,
+    deletions: Vec<(oneshot::Sender<DeletionOutcome>, DeletionOutcome)>,
 }
 
 impl Released {
@@ -165,5 +199,49 @@ impl Released {
         for reader in self.readers {
             reader.notify_one();
         }
+        for (waiter, outcome) in self.deletions {
+            let _ = waiter.send(outcome);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{CountedEnd, HighWatermark, LastStable, LeaderEpoch, LogEnd};
+
+    fn step() -> Advance {
+        let positions = Positions {
+            log_start: LogStart(Offset(0)),
+            last_stable: LastStable(Offset(0)),
+            high_watermark: HighWatermark(Offset(0)),
+            counted_end: CountedEnd(Offset(0)),
+            log_end: LogEnd(Offset(0)),
+        };
+        let leader_epoch = LeaderEpoch(1);
+        Advance { leader_epoch, before: positions, after: positions, under_min_isr: false }
+    }
+
+    #[test]
+    fn whoever_deletes_is_told_when_the_low_watermark_is_there() {
+        let mut waiting = Waiting::default();
+        waiting.release(&step(), || panic!("nobody waits for it")).tell();
+        let mut outcomes: Vec<_> = [3, 5, 9].map(|until| waiting.await_low_watermark(Offset(until))).into();
+        waiting.release(&step(), || None).tell();
+        waiting.release(&step(), || Some(Offset(2))).tell();
+        assert!(outcomes.iter_mut().all(|outcome| outcome.try_recv().is_err()), "not there yet");
+        waiting.release(&step(), || Some(Offset(6))).tell();
+        assert_eq!(outcomes[0].try_recv().unwrap(), Ok(Offset(6)));
+        assert_eq!(outcomes[1].try_recv().unwrap(), Ok(Offset(6)));
+        waiting.fail_all(AckFailure::NotLeader).tell();
+        assert_eq!(outcomes[2].try_recv().unwrap(), Err(AckFailure::NotLeader));
+    }
+
+    #[test]
+    fn whoever_does_not_wait_any_more_is_forgotten() {
+        let mut waiting = Waiting::default();
+        drop(waiting.await_low_watermark(Offset(3)));
+        waiting.release(&step(), || Some(Offset(0))).tell();
+        assert!(waiting.deletions.is_empty());
     }
 }

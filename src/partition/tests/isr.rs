@@ -172,6 +172,38 @@ fn whoever_comes_to_the_start_of_a_log_with_an_epoch_unknown_there_begins_anew()
 // What is committed.
 
 #[test]
+fn kip_107_the_low_watermark_is_the_least_log_start_of_those_that_live() {
+    let mut partition = leader(Counting::WhenSynced, 1, &EVERYBODY);
+    let _ = fetches(&mut partition, OTHER, 10);
+    assert_eq!(partition.low_watermark(), Some(Offset(-1)), "the third has not told");
+    let _ = fetches(&mut partition, THIRD, 10);
+    let _ = partition.raise_log_start(Offset(7)).unwrap();
+    assert_eq!(partition.low_watermark(), Some(Offset(0)));
+    let starts_at =
+        |replica, log_start| ReplicaFetch { log_start: LogStart(Offset(log_start)), ..fetch(replica, 10) };
+    let tells = |partition: &mut Partition, replica, log_start, brokers: &Brokers| {
+        let _ = partition.follower_fetch(&starts_at(replica, log_start), brokers, seconds(0)).unwrap();
+        partition.low_watermark().unwrap().0
+    };
+    assert_eq!(tells(&mut partition, OTHER, 7, &brokers()), 0);
+    assert_eq!(tells(&mut partition, THIRD, 4, &brokers()), 4);
+    assert_eq!(tells(&mut partition, OTHER, 9, &brokers()), 4, "the leader's own counts as well");
+    let fenced = changed(THIRD, |broker| broker.fenced = true);
+    assert_eq!(tells(&mut partition, OTHER, 7, &fenced), 7, "nobody waits for who is fenced");
+    let unregistered = brokers().into_iter().filter(|(id, _)| *id != THIRD).collect();
+    assert_eq!(tells(&mut partition, OTHER, 7, &unregistered), 7);
+    assert_eq!(tells(&mut partition, OTHER, 7, &brokers()), 4, "it is back");
+    assert_eq!(tells(&mut partition, THIRD, 9, &brokers()), 7);
+
+    let again = registration(2, 2, &EVERYBODY, &EVERYBODY);
+    let _ = partition.apply(&again, &brokers(), seconds(0));
+    assert_eq!(partition.low_watermark(), Some(Offset(-1)), "in a new epoch nothing is known");
+    let another = Registration { leader: OTHER, ..registration(3, 3, &EVERYBODY, &EVERYBODY) };
+    let _ = partition.apply(&another, &brokers(), seconds(0));
+    assert_eq!(partition.low_watermark(), None);
+}
+
+#[test]
 fn r3_the_high_watermark_is_the_least_counted_end_of_the_isr_the_leaders_own_included() {
     let mut partition = leader(Counting::WhenSynced, 1, &EVERYBODY);
     assert_eq!(high_watermark(&partition), 0, "nothing is known of the followers");
