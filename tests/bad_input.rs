@@ -298,6 +298,21 @@ async fn a_cluster_for_development_is_not_made_of_two() {
     assert_eq!(tree(dir.path()), before, "the third is not formatted either");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_noticed_before_anything_is_formatted() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_port = taken.local_addr().unwrap().port();
+    // The port is that of the only broker, or that of the second of several.
+    for (brokers, port) in [(1, taken_port), (3, taken_port - 1)] {
+        let env = TokioEnv::new().unwrap();
+        let args = DevArgs { port, brokers, data_dir: dir.path().join("data") };
+        let code = dev(env, args, std::future::pending()).await;
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));
+        assert_eq!(tree(dir.path()), tree(tempfile::tempdir().unwrap().path()), "{brokers} of port {port}");
+    }
+}
+
 /// A port that is free, for a controller that others must find.
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -358,6 +373,28 @@ async fn a_node_of_another_cluster_is_refused() {
         assert_eq!(after, before, "{found_by}");
     }
     drop(node);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_of_another_cluster_is_refused_before_it_is_ready() {
+    let (own, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_node, port) = quorum_of_one(own.path()).await;
+    let servers = format!("127.0.0.1:{port}");
+    let settings = [
+        ("process.roles", "controller"),
+        ("node.id", "2"),
+        ("listeners", "CONTROLLER://127.0.0.1:0"),
+        ("controller.quorum.bootstrap.servers", &servers),
+    ];
+    let start = async |dir: &Path, cluster| {
+        let config = parse(&settings, dir);
+        formatted(&config, cluster).await;
+        ottla::node::start(TokioEnv::new().unwrap(), config).await.unwrap()
+    };
+    let mut other = start(&dir.path().join("other"), "another-cluster-id-000").await;
+    let message = other.joined().await.unwrap_err().to_string();
+    assert!(start(&dir.path().join("same"), CLUSTER).await.joined().await.is_ok());
+    says(&message, &[&format!("{servers} is of another cluster"), "INCONSISTENT_CLUSTER_ID"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -46,6 +46,10 @@ pub async fn dev<E: Env>(env: E, args: DevArgs, stop: impl Future<Output = &'sta
         Ok(configs) => configs,
         Err(text) => return fail(&text),
     };
+    // Before anything is formatted: whoever is refused comes back to what there was.
+    if let Err(error) = node::try_ports(&env, &configs).await {
+        return fail(&error.to_string());
+    }
     if let Err(text) = format_all(&env, &configs).await {
         return fail(&text);
     }
@@ -150,6 +154,18 @@ async fn serve<E: Env>(
             return ExitCode::SUCCESS;
         }
     };
+    let joined = {
+        let joined = std::pin::pin!(all_joined(&mut nodes));
+        first(joined, &mut stop).await
+    };
+    match joined {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => return fail(&failure.to_string()),
+        Err(signal) => {
+            eprintln!("{signal}: shutting down");
+            return shut_down_all(nodes).await;
+        }
+    }
     let addresses: Vec<String> =
         nodes.iter().flat_map(Node::addresses).map(|address| address.to_string()).collect();
     println!("ready {}", addresses.join(","));
@@ -183,6 +199,15 @@ async fn start_all<E: Env>(env: &E, configs: Vec<ServerConfig>) -> Result<Vec<No
         nodes.insert(index, started?);
     }
     Ok(nodes.into_values().collect())
+}
+
+/// Waits until all nodes belong to a quorum. Brokers do when they have started; a node that is a controller and nothing
+/// else may be refused until then.
+async fn all_joined<E: Env>(nodes: &mut [Node<E>]) -> Result<(), NodeFailure> {
+    for node in nodes {
+        node.joined().await?;
+    }
+    Ok(())
 }
 
 /// Why the first node that fails cannot go on.

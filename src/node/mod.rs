@@ -40,6 +40,7 @@ pub use lifecycle::LifecycleError;
 pub use raft::{MetadataLogError, QuorumRefusal};
 pub use reachable::Unreachable;
 pub use replicas::OpenReplicaError;
+pub use sockets::try_ports;
 pub use start::{StartError, start};
 pub use storage::{
     DirectoryPurpose, FormatError, FormatPlan, FormattedDirectory, InitialVoters, bootstrap_records,
@@ -177,6 +178,25 @@ impl<E: Env> Node<E> {
                 failure
             }
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until this node knows the leader of its quorum: that it is of the same cluster, and knows the same voters.
+    ///
+    /// # Errors
+    ///
+    /// Why the node cannot go on: it does not belong there.
+    pub async fn joined(&mut self) -> Result<(), NodeFailure> {
+        let raft = self.raft.clone();
+        let led = async move {
+            let mut leader = raft.leadership().current();
+            while leader.id.is_none() {
+                leader = raft.leadership().changed(&leader).await;
+            }
+        };
+        match race(self.failed(), led).await {
+            Either::First(failure) => Err(failure),
+            Either::Second(()) => Ok(()),
         }
     }
 

@@ -50,6 +50,19 @@ impl<E: Env> Sockets<E> {
     }
 }
 
+/// Finds out whether the sockets of several nodes can be bound, all at once, and lets go of them.
+///
+/// # Errors
+///
+/// [`StartError`]
+pub async fn try_ports<E: Env>(env: &E, configs: &[ServerConfig]) -> Result<(), StartError> {
+    let mut bound = Vec::new();
+    for config in configs {
+        bound.push(Sockets::bind(env, config).await?);
+    }
+    Ok(())
+}
+
 async fn bind_all<E: Env>(env: &E, listeners: &[ListenerAddress]) -> Result<Vec<Socket<E>>, StartError> {
     let mut sockets = Vec::new();
     for listener in listeners {
