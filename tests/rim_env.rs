@@ -26,6 +26,13 @@ async fn read(file: &impl File, offset: u64, length: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
+async fn a_relative_path_begins_where_the_process_was_started() {
+    let (env, here) = (env(), std::env::current_dir().unwrap());
+    assert_eq!(env.disk().absolute(Path::new("data/a")), here.join("data/a"));
+    assert_eq!(env.disk().absolute(Path::new("/data/a")), Path::new("/data/a"));
+}
+
+#[tokio::test]
 async fn a_write_is_read_back_wherever_it_lands() {
     let (env, dir) = (env(), tempfile::tempdir().unwrap());
     let path = dir.path().join("file");

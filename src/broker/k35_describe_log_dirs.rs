@@ -1,6 +1,7 @@
 //! DescribeLogDirs (key 35), versions 1 to 5: which replicas lie in which directory of this broker, and how large
 //! they are (KIP-113, KIP-827).
 //!
+//! - Directories are told by their absolute paths, however `log.dirs` names them.
 //! - A directory that has failed answers KAFKA_STORAGE_ERROR, and nothing else.
 //! - Asked for is every partition, or those listed; what is not here is left out.
 //! - `offset_lag` is how far a replica is behind: what it lacks up to the high watermark.
@@ -36,7 +37,7 @@ pub(super) async fn handle<E: Env>(
         pairs.collect()
     });
     let results = broker.directories.iter().map(|directory| {
-        let log_dir = directory.path().display().to_string();
+        let log_dir = broker.env.disk().absolute(directory.path()).display().to_string();
         if !directory.is_online() {
             let error_code = ErrorCode::KafkaStorageError.code();
             return DescribeLogDirsResult { error_code, log_dir, ..DescribeLogDirsResult::default() };

@@ -55,6 +55,9 @@ pub trait Disk: Clone + Send + Sync + 'static {
     /// How large the file system below a directory is, and how much of it is left; `None` if that is not known.
     fn space(&self, path: &Path) -> Option<Space>;
 
+    /// The path from the root: a relative one begins where this process was started.
+    fn absolute(&self, path: &Path) -> PathBuf;
+
     /// Takes the exclusive lock of a directory, through the file `.lock` in it. A lock that another process
     /// holds is [`DiskErrorKind::Locked`]. A crash releases it.
     fn lock_dir(&self, path: &Path) -> impl Future<Output = Result<Self::Lock, DiskError>> + Send;

@@ -168,6 +168,10 @@ impl<D: Disk> Disk for FaultyDisk<D> {
         self.inner.space(path)
     }
 
+    fn absolute(&self, path: &Path) -> PathBuf {
+        self.inner.absolute(path)
+    }
+
     async fn lock_dir(&self, path: &Path) -> Result<D::Lock, DiskError> {
         self.inner.lock_dir(path).await
     }

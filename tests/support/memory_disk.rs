@@ -358,6 +358,10 @@ impl Disk for MemoryDisk {
         None
     }
 
+    fn absolute(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path)
+    }
+
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<MemoryFile, DiskError> {
         let failed = |kind| error(DiskOperation::Open, path, kind);
         yield_once().await;

@@ -1,7 +1,7 @@
 //! The handles that a process holds: its view of the disk, files and directory locks.
 
 use std::io::IoSlice;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
@@ -188,6 +188,10 @@ impl Disk for SimDisk {
 
     fn space(&self, _: &Path) -> Option<Space> {
         None
+    }
+
+    fn absolute(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path)
     }
 
     async fn lock_dir(&self, path: &Path) -> Result<SimLock, DiskError> {

@@ -92,6 +92,11 @@ impl Disk for TokioDisk {
         Some(Space { total: bytes(stat.f_blocks), usable: bytes(stat.f_bavail) })
     }
 
+    fn absolute(&self, path: &Path) -> PathBuf {
+        // Only an empty path has none, or one in a working directory that is gone.
+        std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    }
+
     /// Two locks on one file: `flock` keeps out every other handle, in this process too; the POSIX lock is
     /// the one that Kafka's own broker takes on the same file.
     async fn lock_dir(&self, path: &Path) -> Result<DirLock, DiskError> {
