@@ -6,6 +6,7 @@
 //!   digits, dots and hyphens is INVALID_REQUEST.
 //! - Listed are the APIs that [`serves`] names, each with the versions of Kafka 4.3, Produce from 0 on
 //!   (KAFKA-18659). What librdkafka concludes from JoinGroup version 0 comes with group management.
+//! - `kraft.version` is listed with the other features. Its level is that of the quorum's own records.
 //! - Before version 4, a supported feature whose lowest level is 0 is left out: older clients cannot read it
 //!   (KAFKA-17011).
 //!
@@ -14,12 +15,11 @@
 use super::admission::throttle_time_ms;
 use super::{Audience, Broker, decode, malformed, respond};
 use crate::controller::Image;
-use crate::controller::features::SUPPORTED_FEATURES;
+use crate::controller::features::{KRAFT_VERSION, all_supported};
 use crate::controller::image::FeatureRange;
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::node::context::RequestContext;
-use crate::node::raft::{KRAFT_VERSION, KRAFT_VERSIONS};
 use crate::node::service::{IncomingRequest, Reply};
 use crate::wire::ApiKey;
 use crate::wire::messages::api_versions::*;
@@ -39,8 +39,12 @@ pub(super) fn reply<E: Env>(broker: &Broker<E>, request: &IncomingRequest) -> Re
     };
     let response = if is_valid(&decoded, context.api_version) {
         let published = broker.metadata.current();
-        let response =
-            served(broker.audience(context), context.api_version, &published.image, SUPPORTED_FEATURES);
+        let response = served(
+            broker.audience(context),
+            context.api_version,
+            &published.image,
+            broker.raft.kraft_version(),
+        );
         ApiVersionsResponse { throttle_time_ms: throttle_time_ms(context), ..response }
     } else {
         let error_code = ErrorCode::InvalidRequest.code();
@@ -58,17 +62,11 @@ fn unsupported() -> ApiVersionsResponse {
     }
 }
 
-fn served(
-    audience: Audience,
-    version: i16,
-    image: &Image,
-    supported: &[(&str, FeatureRange)],
-) -> ApiVersionsResponse {
+fn served(audience: Audience, version: i16, image: &Image, kraft_version: i16) -> ApiVersionsResponse {
     let told = |range: FeatureRange| version >= SINCE_FEATURES_FROM_ZERO || range.min != 0;
-    // What a controller must support to become a voter (KIP-853).
-    let kraft = (audience == Audience::Nodes).then_some((KRAFT_VERSION, KRAFT_VERSIONS));
-    let kraft = kraft.map(|(name, range)| (name, FeatureRange { min: range.min, max: range.max }));
-    let supported = supported.iter().copied().chain(kraft).filter(|(_, range)| told(*range));
+    let supported = all_supported().filter(|(_, range)| told(*range));
+    // A feature that is not listed is at level 0.
+    let kraft = (kraft_version > 0).then_some((KRAFT_VERSION, kraft_version));
     ApiVersionsResponse {
         error_code: ErrorCode::None.code(),
         api_keys: ApiKey::ALL.iter().copied().filter(|&key| audience.is_served(key)).map(versions).collect(),
@@ -82,6 +80,7 @@ fn served(
         finalized_features_epoch: image.offset().0,
         finalized_features: image
             .features()
+            .chain(kraft)
             .map(|(name, level)| FinalizedFeatureKey {
                 name: name.to_owned(),
                 max_version_level: level,
@@ -115,12 +114,9 @@ mod tests {
     use crate::broker::test_cluster::TestCluster;
     use crate::wire::metadata::FeatureLevelRecord;
 
-    const FEATURES: &[(&str, FeatureRange)] =
-        &[("from.one", FeatureRange { min: 1, max: 2 }), ("from.zero", FeatureRange { min: 0, max: 1 })];
-
     #[test]
     fn what_is_served_is_listed_by_key() {
-        let response = served(Audience::Clients, 4, &Image::empty(), FEATURES);
+        let response = served(Audience::Clients, 4, &Image::empty(), 0);
         let keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
         assert_eq!(
             keys,
@@ -136,20 +132,25 @@ mod tests {
     fn features_carry_their_levels_and_the_offset_that_says_so() {
         let level = FeatureLevelRecord { name: "metadata.version".to_owned(), feature_level: 30 };
         let image = TestCluster::new().broker(1).with(level).image();
-        let response = served(Audience::Clients, 4, &image, FEATURES);
+        let response = served(Audience::Clients, 4, &image, 1);
         assert_eq!(response.finalized_features_epoch, 1);
-        let [feature] = response.finalized_features.as_slice() else { panic!("{response:?}") };
-        assert_eq!((feature.min_version_level, feature.max_version_level), (30, 30));
+        let levels = |response: ApiVersionsResponse| {
+            let level = |it: FinalizedFeatureKey| (it.name, it.min_version_level, it.max_version_level);
+            response.finalized_features.into_iter().map(level).collect::<Vec<_>>()
+        };
+        let metadata = ("metadata.version".to_owned(), 30, 30);
+        assert_eq!(levels(response), [metadata.clone(), ("kraft.version".to_owned(), 1, 1)]);
+        assert_eq!(levels(served(Audience::Clients, 4, &image, 0)), [metadata]);
     }
 
     #[test]
     fn kafka_17011_features_from_zero_are_kept_from_older_clients() {
         let names = |version| {
-            let features = served(Audience::Clients, version, &Image::empty(), FEATURES).supported_features;
+            let features = served(Audience::Clients, version, &Image::empty(), 0).supported_features;
             features.into_iter().map(|feature| feature.name).collect::<Vec<_>>()
         };
-        assert_eq!(names(3), ["from.one"]);
-        assert_eq!(names(4), ["from.one", "from.zero"]);
+        assert_eq!(names(3), ["metadata.version"]);
+        assert_eq!(names(4), ["eligible.leader.replicas.version", "metadata.version", "kraft.version"]);
     }
 
     #[test]

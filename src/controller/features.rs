@@ -9,7 +9,8 @@
 //! cluster's value down and removes those of single brokers. Turning them off leaves no partition without an
 //! ISR that has an ELR: that becomes its ISR, for each of its members has every acknowledged record.
 //!
-//! `kraft.version` belongs to the quorum; its updates do not come here.
+//! `kraft.version` belongs to the quorum, and its level stands among the quorum's own records. It is what the
+//! directories were formatted with: Kafka can raise it later, this version cannot; neither can lower it.
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,17 @@ pub const SUPPORTED_FEATURES: &[(&str, FeatureRange)] = &[
     (METADATA_VERSION, FeatureRange { min: METADATA_LEVEL, max: METADATA_LEVEL }),
 ];
 
+/// The feature that the quorum keeps itself, and the levels that this version supports: at 0 the voters are fixed, at 1
+/// they can change (KIP-853).
+pub const KRAFT_VERSION: &str = "kraft.version";
+/// See [`KRAFT_VERSION`].
+pub const KRAFT_LEVELS: FeatureRange = FeatureRange { min: 0, max: 1 };
+
+/// All features and levels that this version supports, that of the quorum included.
+pub fn all_supported() -> impl Iterator<Item = (&'static str, FeatureRange)> {
+    SUPPORTED_FEATURES.iter().copied().chain([(KRAFT_VERSION, KRAFT_LEVELS)])
+}
+
 const UPGRADE: i8 = 1;
 const SAFE_DOWNGRADE: i8 = 2;
 const UNSAFE_DOWNGRADE: i8 = 3;
@@ -41,20 +53,29 @@ const UNSAFE_DOWNGRADE: i8 = 3;
 /// Up to this version a response has one result per feature.
 const LAST_WITH_RESULTS: i16 = 1;
 
+/// What counts of the quorum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumFeatures {
+    /// Its voters.
+    pub voters: Vec<BrokerId>,
+    /// Its level of [`KRAFT_VERSION`].
+    pub kraft_version: i16,
+}
+
 impl Controller {
-    /// Changes the levels of features. `version` is that of the request; `voters` are those of the quorum.
+    /// Changes the levels of features. `version` is that of the request.
     pub fn update_features(
         &self,
         request: &UpdateFeaturesRequest,
         version: i16,
-        voters: &[BrokerId],
+        quorum: &QuorumFeatures,
     ) -> Decision<UpdateFeaturesResponse> {
         // Of several updates of one feature the last one counts.
         let updates: BTreeMap<&str, &FeatureUpdateKey> =
             request.feature_updates.iter().map(|update| (update.feature.as_str(), update)).collect();
         let mut draft = Draft::new(self);
         for update in updates.values() {
-            if let Err(refusal) = draft.set_level(update, self, voters) {
+            if let Err(refusal) = draft.set_level(update, self, quorum) {
                 return Decision::answer(failed(&refusal));
             }
         }
@@ -83,8 +104,8 @@ impl Controller {
             }
         };
         let own = self.settings.node_id;
-        let supported = SUPPORTED_FEATURES.iter().find(|(known, _)| *known == name);
-        check(format!("Local controller {own}"), supported.map(|(_, range)| *range))?;
+        let supported = all_supported().find(|(known, _)| *known == name);
+        check(format!("Local controller {own}"), supported.map(|(_, range)| range))?;
         for broker in self.image().brokers() {
             check(format!("Broker {}", broker.id), broker.features.get(name).copied())?;
         }
@@ -104,7 +125,7 @@ impl Draft<'_> {
         &mut self,
         update: &FeatureUpdateKey,
         controller: &Controller,
-        voters: &[BrokerId],
+        quorum: &QuorumFeatures,
     ) -> Result<(), Refusal> {
         let (name, level) = (update.feature.as_str(), update.max_version_level);
         let refuse = |why: &str| {
@@ -119,10 +140,11 @@ impl Draft<'_> {
         if level < 0 {
             return refuse("A feature version cannot be less than 0.");
         }
-        if let Err(reason) = controller.check_level(name, level, voters) {
+        if let Err(reason) = controller.check_level(name, level, &quorum.voters) {
             return refuse(&reason);
         }
-        let current = self.image().feature(name);
+        let is_quorums = name == KRAFT_VERSION;
+        let current = if is_quorums { quorum.kraft_version } else { self.image().feature(name) };
         if level < current && kind == UPGRADE {
             return refuse(
                 "Can't downgrade the version of this feature without setting the upgrade type to either \
@@ -131,6 +153,14 @@ impl Draft<'_> {
         }
         if level > current && kind != UPGRADE {
             return refuse("Can't downgrade to a newer version.");
+        }
+        if is_quorums && level < current {
+            return refuse("Can't downgrade the version of this feature.");
+        }
+        if is_quorums && level > current {
+            return refuse(
+                "It is chosen when the directories are formatted, and cannot be raised by this version.",
+            );
         }
         if level != current {
             if name == ELR_VERSION {

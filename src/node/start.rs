@@ -26,8 +26,8 @@ use super::lifecycle::{Leaving, Lifecycle};
 use super::metadata::Metadata;
 use super::publisher::{BrokerSide, Publisher, Publishing, Registered};
 use super::raft::{
-    self, ControllerTimers, Inspected, KRAFT_VERSION, KRAFT_VERSIONS, Message, MetadataLogError, Raft,
-    RaftLog, RaftLogHints, RaftParts, RaftTask,
+    self, ControllerTimers, Inspected, KRAFT_VERSIONS, Message, MetadataLogError, Raft, RaftLog,
+    RaftLogHints, RaftParts, RaftTask,
 };
 use super::reachable::{self, Unreachable};
 use super::replicas::{FoundReplicas, METADATA_DIRECTORY, Replicas};
@@ -41,13 +41,12 @@ use crate::buffers::BufferPool;
 use crate::config::listeners::HostPort;
 use crate::config::server::{QuorumSettings, ServerConfig, SnapshotSettings};
 use crate::controller::Settings;
-use crate::controller::features::SUPPORTED_FEATURES;
+use crate::controller::features::all_supported;
 use crate::controller::image::FeatureRange;
 use crate::env::{Clock, Disk, DiskError, Env, NetworkError, Purpose, Rng};
 use crate::log::LogConfig;
 use crate::quorum::{Address, Identity, QuorumConfig, SnapshotPolicy, VoterKey, VoterNode, VoterSet};
 use crate::types::{BrokerId, Offset, Uuid};
-use crate::wire::VersionRange;
 use crate::wire::control::Endpoint;
 use crate::wire::messages::broker_registration::{
     BrokerRegistrationRequest, Feature, Listener as BrokerEndpoint,
@@ -493,8 +492,6 @@ fn controller_registration<E: Env>(
     run: u64,
 ) -> ControllerRegistrationRequest {
     let mut rng = env.rng(Purpose { subsystem: "node", what: "controller-incarnation-id", instance: run });
-    let range = |range: VersionRange| FeatureRange { min: range.min, max: range.max };
-    let features = SUPPORTED_FEATURES.iter().copied().chain([(KRAFT_VERSION, range(KRAFT_VERSIONS))]);
     let feature = |(name, range): (&str, FeatureRange)| controller_registration::Feature {
         name: name.to_owned(),
         min_supported_version: range.min,
@@ -505,7 +502,7 @@ fn controller_registration<E: Env>(
         incarnation_id: random_uuid(&mut rng),
         zk_migration_ready: false,
         listeners,
-        features: features.map(feature).collect(),
+        features: all_supported().map(feature).collect(),
     }
 }
 
@@ -519,8 +516,8 @@ async fn registration<E: Env>(
 ) -> Result<BrokerRegistrationRequest, DiskError> {
     let previous = broker_run::previous_epoch(env, &directories.found, &directories.data).await?;
     let mut rng = env.rng(Purpose { subsystem: "node", what: "incarnation-id", instance: run });
-    let feature = |(name, range): &(&str, FeatureRange)| Feature {
-        name: (*name).to_owned(),
+    let feature = |(name, range): (&str, FeatureRange)| Feature {
+        name: name.to_owned(),
         min_supported_version: range.min,
         max_supported_version: range.max,
     };
@@ -529,7 +526,7 @@ async fn registration<E: Env>(
         cluster_id: directories.cluster_id.clone(),
         incarnation_id: random_uuid(&mut rng),
         listeners,
-        features: SUPPORTED_FEATURES.iter().map(feature).collect(),
+        features: all_supported().map(feature).collect(),
         rack: config.rack.clone(),
         is_migrating_zk_broker: false,
         log_dirs: directories.data.iter().map(|directory| directory.id()).collect(),

@@ -3,14 +3,9 @@
 use super::FormatArgs;
 use crate::config::listeners::{HostPort, InitialVoter, Listener, parse_initial_voter};
 use crate::config::server::ServerConfig;
-use crate::controller::features::{METADATA_VERSION, SUPPORTED_FEATURES};
+use crate::controller::features::{KRAFT_LEVELS, KRAFT_VERSION, METADATA_VERSION, SUPPORTED_FEATURES};
 use crate::node::{FormatPlan, InitialVoters};
 use crate::types::Uuid;
-
-/// The feature that the quorum keeps itself: not in the metadata, and so in no bootstrap file.
-const KRAFT_VERSION: &str = "kraft.version";
-/// Its highest level: voters can change.
-const KRAFT_LEVEL_MAX: i16 = 1;
 
 /// The release whose metadata.version is the only one that is supported, as Kafka's tools name it.
 const RELEASES: &[&str] = &["4.3", "4.3-IV0"];
@@ -163,18 +158,19 @@ fn feature(text: &str) -> Result<(String, i16), String> {
 
 /// Where voters can change the level is 1, else 0; the option may only say so.
 fn check_kraft_version(level: i16, config: &ServerConfig) -> Result<(), String> {
+    const MAX: i16 = KRAFT_LEVELS.max;
     let is_static = !config.voters.is_empty();
     match level {
         0 if !is_static => Err(format!(
             "--feature {KRAFT_VERSION}=0 asks for static voters, and controller.quorum.voters is not set: set \
              it, or leave the option out"
         )),
-        1..=KRAFT_LEVEL_MAX if is_static => Err(format!(
+        1..=MAX if is_static => Err(format!(
             "--feature {KRAFT_VERSION}={level} asks for voters that can change, and controller.quorum.voters \
              makes them static: set controller.quorum.bootstrap.servers instead, or leave the option out"
         )),
-        0..=KRAFT_LEVEL_MAX => Ok(()),
-        _ => Err(format!("--feature {KRAFT_VERSION}={level}: this version supports 0 to {KRAFT_LEVEL_MAX}")),
+        0..=MAX => Ok(()),
+        _ => Err(format!("--feature {KRAFT_VERSION}={level}: this version supports 0 to {MAX}")),
     }
 }
 

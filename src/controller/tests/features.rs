@@ -1,6 +1,7 @@
 //! Feature levels, and what they need.
 
 use super::*;
+use crate::controller::features::{KRAFT_VERSION, QuorumFeatures};
 use crate::wire::messages::update_features::*;
 
 fn update(feature: &str, max_version_level: i16, upgrade_type: i8) -> FeatureUpdateKey {
@@ -14,9 +15,42 @@ fn update(feature: &str, max_version_level: i16, upgrade_type: i8) -> FeatureUpd
 
 fn ask(cluster: &mut Cluster, updates: Vec<FeatureUpdateKey>, voters: &[i32]) -> Outcome {
     let request = UpdateFeaturesRequest { feature_updates: updates, ..Default::default() };
-    let response = cluster.take(cluster.controller.update_features(&request, 2, &ids(voters)));
+    let response = cluster.take(cluster.controller.update_features(&request, 2, &quorum(voters)));
     assert_eq!(response.results, []);
     outcome(response.error_code, response.error_message)
+}
+
+/// A quorum at kraft.version 0.
+fn quorum(voters: &[i32]) -> QuorumFeatures {
+    QuorumFeatures { voters: ids(voters), kraft_version: 0 }
+}
+
+#[test]
+fn kraft_version_stays_what_it_was_formatted_with() {
+    let mut cluster = Cluster::new();
+    let before = cluster.image().clone();
+    for (current, level, kind, refusal) in [
+        (0, 0, 1, None),
+        (1, 1, 1, None),
+        (1, 1, 2, None),
+        (0, 1, 1, Some("cannot be raised")),
+        (0, 1, 2, Some("Can't downgrade to a newer version.")),
+        (1, 0, 1, Some("without setting the upgrade type")),
+        (1, 0, 2, Some("Can't downgrade the version of this feature.")),
+        (1, 0, 3, Some("Can't downgrade the version of this feature.")),
+        (1, 2, 1, Some("Local controller 1 only supports versions 0-1")),
+    ] {
+        let feature_updates = vec![update(KRAFT_VERSION, level, kind)];
+        let request = UpdateFeaturesRequest { feature_updates, ..Default::default() };
+        let quorum = QuorumFeatures { kraft_version: current, ..quorum(&[1]) };
+        let response = cluster.take(cluster.controller.update_features(&request, 2, &quorum));
+        let outcome = outcome(response.error_code, response.error_message);
+        match refusal {
+            None => assert_eq!(outcome, Ok(())),
+            Some(message) => refused(outcome, ErrorCode::InvalidUpdateVersion, message),
+        }
+        assert_eq!(cluster.image(), &before);
+    }
 }
 
 #[test]
@@ -27,7 +61,7 @@ fn every_way_not_to_change_a_level_has_its_reason() {
     let many = vec![update(ELR_VERSION, 0, 2), update("no.such", 1, 1)];
     for (updates, voters, message) in [
         (vec![update(METADATA_VERSION, 31, 1)], &[1][..], "Local controller 1 only supports versions 30-30"),
-        (vec![update("kraft.version", 1, 1)], &[1], "Local controller 1 does not support this feature."),
+        (vec![update("kraft.version", 1, 1)], &[1], "Broker 1 does not support this feature."),
         (many, &[1], "Invalid update version 1 for feature no.such"),
         (vec![update(ELR_VERSION, -1, 2)], &[1], "cannot be less than 0"),
         (vec![update(ELR_VERSION, 0, 1)], &[1], "without setting the upgrade type"),
@@ -101,9 +135,9 @@ fn older_versions_have_a_result_per_feature_and_a_flag_for_downgrades() {
     let cluster = Cluster::with_brokers(1);
     let allowed = FeatureUpdateKey { allow_downgrade: true, ..update(ELR_VERSION, 0, 1) };
     let request = UpdateFeaturesRequest { feature_updates: vec![allowed], ..Default::default() };
-    let decision = cluster.controller.update_features(&request, 0, &ids(&[1]));
+    let decision = cluster.controller.update_features(&request, 0, &quorum(&[1]));
     assert_eq!((decision.records.len(), decision.response.results.len()), (1, 1));
     let request = UpdateFeaturesRequest { validate_only: true, ..request };
-    let decision = cluster.controller.update_features(&request, 1, &ids(&[1]));
+    let decision = cluster.controller.update_features(&request, 1, &quorum(&[1]));
     assert_eq!((decision.records.len(), decision.response.error_code), (0, 0));
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::client::connection::{CallError, Connection};
+use crate::controller::features::{KRAFT_LEVELS, KRAFT_VERSION};
 use crate::env::Env;
 use crate::error_code::ErrorCode;
 use crate::quorum::{
@@ -25,10 +26,6 @@ pub(crate) const TOPIC: &str = "__cluster_metadata";
 
 /// The most bytes of records that a Fetch asks for: Kafka's limit.
 const FETCH_BYTES_MAX: i32 = 8 << 20;
-
-/// The feature whose levels a voter must support.
-/// The feature of the quorum itself.
-pub(crate) const KRAFT_VERSION: &str = "kraft.version";
 
 /// A response, with the bytes that came along: batches of a Fetch, a piece of a snapshot.
 pub(crate) struct Received {
@@ -391,4 +388,4 @@ fn read_snapshot(response: fetch_snapshot::FetchSnapshotResponse) -> Result<Rece
 }
 
 /// The levels of kraft.version that this version supports.
-pub(crate) const KRAFT_VERSIONS: VersionRange = VersionRange { min: 0, max: 1 };
+pub(crate) const KRAFT_VERSIONS: VersionRange = VersionRange { min: KRAFT_LEVELS.min, max: KRAFT_LEVELS.max };

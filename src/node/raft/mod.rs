@@ -25,13 +25,14 @@ mod strangers;
 mod task;
 
 pub(crate) use active::{Command, ControllerTimers, Desk, Undertaking};
-pub(crate) use calls::{KRAFT_VERSION, KRAFT_VERSIONS, TOPIC};
+pub(crate) use calls::{KRAFT_VERSIONS, TOPIC};
 pub use error::MetadataLogError;
 pub(crate) use inspection::{Inspected, RaftLogHints, inspect};
 pub(crate) use log::RaftLog;
 pub use strangers::QuorumRefusal;
 pub(crate) use task::{RaftParts, RaftTask};
 
+use std::sync::atomic::{AtomicI16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -75,18 +76,25 @@ pub(crate) struct Answered {
 pub(crate) struct Raft {
     inbox: mpsc::UnboundedSender<Message>,
     leadership: Leadership,
+    kraft_version: Arc<AtomicI16>,
 }
 
 impl Raft {
     /// A handle, and the inbox that the task reads.
     pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (inbox, messages) = mpsc::unbounded_channel();
-        (Self { inbox, leadership: Leadership::default() }, messages)
+        let (leadership, kraft_version) = (Leadership::default(), Arc::default());
+        (Self { inbox, leadership, kraft_version }, messages)
     }
 
     /// Who leads, as this node knows.
     pub(crate) fn leadership(&self) -> &Leadership {
         &self.leadership
+    }
+
+    /// The level of kraft.version that this node's log says, committed or not, as for the voters.
+    pub(crate) fn kraft_version(&self) -> i16 {
+        self.kraft_version.load(Ordering::Relaxed)
     }
 
     /// Hands over a peer's request; `None` when the node stops.

@@ -295,6 +295,7 @@ impl<E: Env> RaftTask<E> {
     }
 
     fn show_leader(&mut self) {
+        self.raft.kraft_version.store(self.quorum.voters().version(), Ordering::Relaxed);
         let is_here = self.active.is_some();
         let is_settled = self.strangers.is_settled(&self.quorum);
         let id = self.quorum.leader().filter(|_| is_settled);
