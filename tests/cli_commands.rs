@@ -54,6 +54,19 @@ async fn topics_come_and_go() {
 }
 
 #[tokio::test]
+async fn a_server_that_takes_connections_and_is_silent_may_lack_its_quorum() {
+    let env = TokioEnv::new().unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap().to_string();
+    let status = ottla(&env, &server, "cluster status", "").await;
+    assert!(!status.ok && status.stdout.is_empty());
+    let expected = format!("error: {server} takes connections and answers nothing (no answer to ApiVersions");
+    assert!(status.stderr.starts_with(&expected), "{}", status.stderr);
+    let reason = "as a broker does until it has found the leader of its quorum";
+    assert!(status.stderr.contains(reason), "{}", status.stderr);
+}
+
+#[tokio::test]
 async fn a_cluster_tells_how_it_stands() {
     let env = TokioEnv::new().unwrap();
     let broker = FakeBroker::start(&env).await;

@@ -125,6 +125,9 @@ fn client_config(connect: &Connect) -> ClientConfig {
     }
 }
 
+/// What the client says of a server that takes a connection and is silent on it.
+const NO_ANSWER: &str = "no answer to ApiVersions";
+
 /// Tries every server once: a person wants to hear at once that nobody is there, not after many attempts.
 async fn reach<E: Env>(env: &E, config: &ClientConfig) -> Result<(), Failed> {
     let mut last = None;
@@ -137,6 +140,9 @@ async fn reach<E: Env>(env: &E, config: &ClientConfig) -> Result<(), Failed> {
         };
         match Connection::open(env, host, port, config).await {
             Ok(_reached) => return Ok(()),
+            Err(error) if error.contains(NO_ANSWER) => {
+                last = Some(format!("{server} takes connections and answers nothing ({error})"));
+            }
             Err(error) => last = Some(error),
         }
     }
@@ -156,6 +162,9 @@ fn connection_hint(error: &str) -> Option<String> {
         "is a broker running? start one with `ottla dev`, or name another with --bootstrap-server"
     } else if error.contains("resolve") {
         "check the host name given with --bootstrap-server"
+    } else if error.contains(NO_ANSWER) {
+        "somebody listens there and says nothing, as a broker does until it has found the leader of its quorum: do \
+         more than half of the controllers run, and can they reach each other?"
     } else if error.contains("does not speak Kafka's protocol") {
         "something else listens there: check the port given with --bootstrap-server"
     } else {
@@ -188,6 +197,9 @@ impl From<AdminError> for Failed {
 
 fn code_hint(code: ErrorCode) -> Option<&'static str> {
     match code {
+        ErrorCode::MismatchedEndpointType => {
+            Some("a controller listens there: name a broker with --bootstrap-server")
+        }
         ErrorCode::UnknownTopicOrPartition => {
             Some("`ottla topics list` shows what there is, `ottla topics create NAME` makes a topic")
         }

@@ -30,6 +30,10 @@ async fn a_cluster_tells_what_is_wrong_and_why() {
         assert_eq!(words[words.len() - 3..], ["0", "20", "20"], "{}", described.stdout);
     }
 
+    let controller = format!("127.0.0.1:{}", cluster.ports().next().unwrap());
+    let asked = command::ottla(&env, &controller, "cluster status", "").await;
+    assert!(!asked.ok && asked.stderr.contains("a controller listens there"), "{}", asked.stderr);
+
     // One is gone: its replicas are missing, and the reason is told.
     let leader = cluster.leader("t").await;
     let gone = (leader + 1) % NODES;
