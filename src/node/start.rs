@@ -220,7 +220,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let (queues, inboxes) = replication::queues(housekeeping.clone());
+    let (queues, inboxes) = replication::queues(housekeeping.clone(), metadata.activity().clone());
     node.replication = Some(Replication::start(
         &env,
         &config,
