@@ -98,7 +98,7 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
     }
     match fetching.begin(session).await {
         Ok(answer) => Reply::Now(answer),
-        Err(session) => Reply::later(fetching.wait(session)),
+        Err((session, activity)) => Reply::later(fetching.wait(session, activity)),
     }
 }
 
@@ -182,8 +182,8 @@ struct FoundPartition<E: Env> {
 }
 
 impl<E: Env> Fetching<E> {
-    /// Takes a first look, and answers if there is enough.
-    async fn begin(&self, session: FetchContext) -> Result<Answer, FetchContext> {
+    /// Takes a first look, and answers if there is enough; else says what had happened before it.
+    async fn begin(&self, session: FetchContext) -> Result<Answer, (FetchContext, u64)> {
         let activity = self.broker.metadata.activity().count();
         let published = self.broker.metadata.current();
         // The requests behind this one do not wait for its memory.
@@ -192,14 +192,15 @@ impl<E: Env> Fetching<E> {
             return Ok(self.answer(&published, session, found, activity));
         }
         // What is there now is read again with what comes: holding it would hold memory for a consumer that waits.
-        Err(session)
+        Err((session, activity))
     }
 
-    /// Waits until there is enough, or the time is up.
-    async fn wait(self, session: FetchContext) -> Answer {
+    /// Waits until there is enough, or the time is up. `activity` is what had happened before the first look, the
+    /// only one in which it counts that a follower has all there is: what has happened since may let it join the ISR,
+    /// so the next Fetch does not rest.
+    async fn wait(self, session: FetchContext, activity: u64) -> Answer {
         let clock = self.broker.env.clock().clone();
         loop {
-            let activity = self.broker.metadata.activity().count();
             // The metadata may change meanwhile: partitions move, topics go.
             let published = self.broker.metadata.current();
             let found = self.read(&published, &session, Some(self.deadline)).await;

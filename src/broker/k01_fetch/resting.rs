@@ -43,7 +43,7 @@ impl<E: Env> Fetching<E> {
         }
         match self.begin(session).await {
             Ok(answer) => answer,
-            Err(session) => self.wait(session).await,
+            Err((session, activity)) => self.wait(session, activity).await,
         }
     }
 }
