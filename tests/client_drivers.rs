@@ -77,6 +77,25 @@ async fn records_arrive_once_and_in_order_though_connections_are_cut() {
     assert_eq!(read_all(&env, &broker, "t", 500).await, expected);
 }
 
+/// A broker that is cut off from the others, but not from its clients, takes itself for the leader still.
+#[tokio::test]
+async fn a_broker_that_misleads_is_not_the_only_one_asked() {
+    let env = TokioEnv::new().unwrap();
+    let (deposed, elected) = (FakeBroker::start(&env).await, FakeBroker::start(&env).await);
+    for (rank, broker, other) in [(0, &deposed, &elected), (1, &elected, &deposed)] {
+        broker.create("t", 1);
+        let mut state = broker.state.lock().unwrap();
+        (state.rank, state.other) = (rank, Some(other.address));
+    }
+    deposed.state.lock().unwrap().refuse_produce = Some(ErrorCode::RequestTimedOut);
+    let config = ProducerConfig { enable_idempotence: Some(false), ..producer_config(&deposed) };
+    let producer = Producer::new(&env, config, 0).unwrap();
+    let delivery = producer.send("t", Some(0), value(0)).await;
+    let acknowledged = env.clock().timeout_at(env.clock().now() + Duration::from_secs(10), delivery).await;
+    assert_eq!(acknowledged.expect("it is asked where the leader is").unwrap().offset, Some(Offset(0)));
+    assert_eq!(read_all(&env, &elected, "t", 1).await, [(0, "value-0".to_owned())]);
+}
+
 #[tokio::test]
 async fn old_brokers_are_spoken_to_in_old_versions() {
     let env = TokioEnv::new().unwrap();

@@ -63,6 +63,8 @@ impl Node {
         set("default.replication.factor", copies.replicas.to_string());
         set("min.insync.replicas", copies.min_insync.to_string());
         set("broker.rack", format!("rack-{}", rack.expect("every node stands in a rack") + 1));
+        // A broker that gives up would have to be told from one that breaks: here the controllers come back.
+        set("initial.broker.registration.timeout.ms", "86400000".to_owned());
         if cluster.all().len() > 1 {
             set("metadata.log.dir", metadata.clone());
         }

@@ -73,6 +73,10 @@ impl Env for SimEnv {
         Uuid::from_random(|| u128::from(rng.next_u64()) << 64 | u128::from(rng.next_u64())).to_string()
     }
 
+    fn host_name(&self) -> String {
+        self.life.node.to_string()
+    }
+
     fn observe(&self, event: Event) {
         self.world.observe(self.life, event);
     }

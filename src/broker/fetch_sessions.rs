@@ -105,7 +105,18 @@ pub struct SessionRequest {
 pub struct FetchContext {
     /// What to read, in this order: each partition once.
     pub partitions: Vec<(FetchKey, FetchPosition)>,
+    /// Since when there has been nothing to read in any of them, if the client wants what it wanted then.
+    pub quiet: Option<Quiet>,
     kind: Kind,
+}
+
+/// A moment at which there was nothing in any partition of a session that the client did not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    /// What had happened on the node by then: see [`Activity`](crate::node::activity::Activity).
+    pub activity: u64,
+    /// When.
+    pub at: Mono,
 }
 
 /// What was found in one partition, as far as the session cares.
@@ -181,7 +192,11 @@ impl SessionCache {
             self.remove(session_id);
             let opens = Kind::Full { uses_topic_ids, privileged: from_follower };
             let kind = if session_epoch == FINAL_EPOCH { Kind::Sessionless } else { opens };
-            return Ok(FetchContext { partitions: without_repetition(request.partitions), kind });
+            return Ok(FetchContext {
+                partitions: without_repetition(request.partitions),
+                quiet: None,
+                kind,
+            });
         }
         let session = self.sessions.get_mut(&session_id).ok_or(ErrorCode::FetchSessionIdNotFound)?;
         if session.epoch != session_epoch {
@@ -190,6 +205,10 @@ impl SessionCache {
         if session.uses_topic_ids != uses_topic_ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
+        if !request.partitions.is_empty() || !request.forgotten.is_empty() {
+            session.quiet = None;
+        }
+        let quiet = session.quiet;
         let before = session.partitions.len();
         session.update(&request.partitions, &request.forgotten);
         session.epoch = next_epoch(session.epoch);
@@ -199,16 +218,16 @@ impl SessionCache {
         if after == 0 {
             self.remove(session_id);
             let partitions = without_repetition(request.partitions);
-            return Ok(FetchContext { partitions, kind: Kind::Sessionless });
+            return Ok(FetchContext { partitions, quiet: None, kind: Kind::Sessionless });
         }
         let partitions = session_partitions(&self.sessions[&session_id]);
         if self.partition_count > self.partitions_max {
             // This request can still be served whole. Without a session the client starts over with a full
             // one, and from then on has none.
             self.remove(session_id);
-            return Ok(FetchContext { partitions, kind: Kind::Sessionless });
+            return Ok(FetchContext { partitions, quiet: None, kind: Kind::Sessionless });
         }
-        Ok(FetchContext { partitions, kind: Kind::Incremental { session_id, serial, epoch } })
+        Ok(FetchContext { partitions, quiet, kind: Kind::Incremental { session_id, serial, epoch } })
     }
 
     /// Takes in what was found, one answer per partition of the context and in its order, and decides what
@@ -237,6 +256,15 @@ impl SessionCache {
             }
         };
         Completed { error: ErrorCode::None, session_id, included }
+    }
+
+    /// Notes that a session, whose Fetch was just completed, was sent all there is.
+    pub fn set_quiet(&mut self, completed: &Completed, quiet: Option<Quiet>) {
+        if completed.error.is_none()
+            && let Some(session) = self.sessions.get_mut(&completed.session_id)
+        {
+            session.quiet = quiet;
+        }
     }
 
     /// Stores a session if there is room or room can be made; its id, or [`NO_SESSION`].
@@ -313,6 +341,7 @@ struct Session {
     privileged: bool,
     created_at: Mono,
     last_used: Mono,
+    quiet: Option<Quiet>,
     partitions: BTreeMap<FetchKey, CachedPartition>,
     /// The order of reading, by turn: the partitions' keys once more.
     turns: BTreeMap<u64, FetchKey>,
@@ -344,6 +373,7 @@ impl Session {
             privileged,
             created_at: now,
             last_used: now,
+            quiet: None,
             partitions: BTreeMap::new(),
             turns: BTreeMap::new(),
             next_turn: 0,

@@ -15,6 +15,8 @@
 //! consumer's rack has what it asks for. A follower out of sync gets no records of a throttled partition while the
 //! rate is exceeded ([`throttles`](crate::node::throttles)).
 
+mod resting;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::fetch_sessions::{
-    Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, SessionRequest, TopicRef,
+    Completed, FetchAnswer, FetchContext, FetchKey, FetchPosition, Quiet, SessionRequest, TopicRef,
 };
 use super::hosting::find_replica;
 use super::{Broker, decode, malformed};
@@ -91,15 +93,13 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         rack: fetch.rack_id,
         context,
     };
-    let published = fetching.broker.metadata.current();
-    // The requests behind this one do not wait for its memory.
-    let found = fetching.read(&published, &session, None).await;
-    if fetching.is_enough(&found) {
-        return Reply::Now(fetching.answer(&published, session, found));
+    if let Some(quiet) = fetching.quiet_still(&session) {
+        return Reply::later(fetching.rest(session, quiet));
     }
-    // What is there now is read again with what comes: holding it would hold memory for a consumer that waits.
-    drop((found, published));
-    Reply::later(fetching.wait(session))
+    match fetching.begin(session).await {
+        Ok(answer) => Reply::Now(answer),
+        Err((session, activity)) => Reply::later(fetching.wait(session, activity)),
+    }
 }
 
 /// Who reads.
@@ -177,18 +177,35 @@ struct FoundPartition<E: Env> {
     data: PartitionData,
     /// What to wait for if it is not enough.
     more: Option<(Arc<Replica<E>>, Wait)>,
+    /// Whoever reads has all there is, and may have more at once.
+    at_end: bool,
 }
 
 impl<E: Env> Fetching<E> {
-    /// Waits until there is enough, or the time is up.
-    async fn wait(self, session: FetchContext) -> Answer {
+    /// Takes a first look, and answers if there is enough; else says what had happened before it.
+    async fn begin(&self, session: FetchContext) -> Result<Answer, (FetchContext, u64)> {
+        let activity = self.broker.metadata.activity().count();
+        let published = self.broker.metadata.current();
+        // The requests behind this one do not wait for its memory.
+        let found = self.read(&published, &session, None).await;
+        if self.is_enough(&found) {
+            return Ok(self.answer(&published, session, found, activity));
+        }
+        // What is there now is read again with what comes: holding it would hold memory for a consumer that waits.
+        Err((session, activity))
+    }
+
+    /// Waits until there is enough, or the time is up. `activity` is what had happened before the first look, the
+    /// only one in which it counts that a follower has all there is: what has happened since may let it join the ISR,
+    /// so the next Fetch does not rest.
+    async fn wait(self, session: FetchContext, activity: u64) -> Answer {
         let clock = self.broker.env.clock().clone();
         loop {
             // The metadata may change meanwhile: partitions move, topics go.
             let published = self.broker.metadata.current();
             let found = self.read(&published, &session, Some(self.deadline)).await;
             if self.is_enough(&found) || clock.now() >= self.deadline {
-                return self.answer(&published, session, found);
+                return self.answer(&published, session, found, activity);
             }
             let watching = Watching::new(&found);
             drop((found, published));
@@ -249,11 +266,11 @@ impl<E: Env> Fetching<E> {
         let mut data = planned(key.index, &plan, self.reader.is_read_committed());
         if let Some(id) = self.preferred_replica(published, replica, position.fetch_offset) {
             data.preferred_read_replica = id.0;
-            return FoundPartition { data, more: None };
+            return FoundPartition { data, more: None, at_end: false };
         }
         if self.is_kept_back(replica) {
             // The time that the follower grants is how often this is looked at again.
-            return FoundPartition { data, more: None };
+            return FoundPartition { data, more: None, at_end: false };
         }
         let room = self.room(position, found);
         if plan.diverging.is_none() && room > 0 && position.fetch_offset < plan.limit {
@@ -270,7 +287,8 @@ impl<E: Env> Fetching<E> {
                 Err(error) => return read_failed(replica, key.index, &error),
             }
         }
-        FoundPartition { data, more: Some((Arc::clone(replica), plan.more)) }
+        let at_end = plan.diverging.is_none() && position.fetch_offset >= plan.limit;
+        FoundPartition { data, more: Some((Arc::clone(replica), plan.more)), at_end }
     }
 
     /// Whether the throttle leaves a follower without records: not if it is in sync.
@@ -352,7 +370,7 @@ impl<E: Env> Fetching<E> {
     fn absent(&self, published: &Published<E>, key: &FetchKey, code: ErrorCode) -> FoundPartition<E> {
         let mut data = unread(key.index, code);
         self.redirect(published, key, &mut data);
-        FoundPartition { data, more: None }
+        FoundPartition { data, more: None, at_end: false }
     }
 
     /// Names the leader to a client that has turned to the wrong broker or is behind the times, in the versions
@@ -445,14 +463,36 @@ impl<E: Env> Fetching<E> {
         found.permit.is_some()
     }
 
-    /// Settles the session and writes the response.
-    fn answer(&self, published: &Published<E>, session: FetchContext, found: Found<E>) -> Answer {
+    /// Settles the session and writes the response. `activity` is what had happened before `found` was looked for.
+    fn answer(
+        &self,
+        published: &Published<E>,
+        session: FetchContext,
+        found: Found<E>,
+        activity: u64,
+    ) -> Answer {
+        let quiet = self.is_quiet(&found).then(|| Quiet { activity, at: self.broker.env.clock().now() });
+        self.settle(published, session, found, quiet)
+    }
+
+    fn settle(
+        &self,
+        published: &Published<E>,
+        session: FetchContext,
+        found: Found<E>,
+        quiet: Option<Quiet>,
+    ) -> Answer {
         let answers: Vec<FetchAnswer> =
             found.partitions.iter().map(|partition| summary(&partition.data)).collect();
         let keys: Vec<FetchKey> = session.partitions.iter().map(|(key, _)| key.clone()).collect();
         let now = self.broker.env.clock().now();
         self.broker.throttles.leader.record(found.throttled as u64, now);
-        let completed = self.broker.sessions().complete(session, &answers, now);
+        let completed = {
+            let mut sessions = self.broker.sessions();
+            let completed = sessions.complete(session, &answers, now);
+            sessions.set_quiet(&completed, quiet);
+            completed
+        };
         let response = self.response(published, &keys, completed, found.partitions);
         match encode_response::<FetchRequest>(
             self.context.api_version,
@@ -610,7 +650,8 @@ fn unread(index: i32, code: ErrorCode) -> PartitionData {
 }
 
 fn failed<E: Env>(index: i32, code: ErrorCode) -> FoundPartition<E> {
-    FoundPartition { data: PartitionData { aborted_transactions: None, ..unread(index, code) }, more: None }
+    let data = PartitionData { aborted_transactions: None, ..unread(index, code) };
+    FoundPartition { data, more: None, at_end: false }
 }
 
 fn read_failed<E: Env>(replica: &Replica<E>, index: i32, error: &ReadError) -> FoundPartition<E> {

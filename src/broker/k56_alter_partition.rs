@@ -11,7 +11,7 @@ use crate::wire::messages::alter_partition::*;
 pub(super) async fn handle<E: Env>(
     broker: Broker<E>,
     context: RequestContext,
-    mut request: AlterPartitionRequest,
+    request: AlterPartitionRequest,
 ) -> AlterPartitionResponse {
     let throttle_time_ms = throttle_time_ms(&context);
     let refused = |code: ErrorCode| AlterPartitionResponse {
@@ -21,13 +21,6 @@ pub(super) async fn handle<E: Env>(
     };
     if !context.authorize(Operation::ClusterAction, Resource::Cluster) {
         return refused(ErrorCode::ClusterAuthorizationFailed);
-    }
-    if context.api_version < 3 {
-        // Before version 3 the leader does not say which registrations it means: the present ones.
-        for partition in request.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
-            let state = |&broker_id: &i32| BrokerState { broker_id, broker_epoch: -1 };
-            partition.new_isr_with_epochs = partition.new_isr.iter().map(state).collect();
-        }
     }
     match broker.decide_for_node(move |desk| desk.controller.alter_partition(&request)).await {
         Ok(response) => AlterPartitionResponse { throttle_time_ms, ..response },

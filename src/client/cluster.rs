@@ -101,17 +101,15 @@ impl<E: Env> Cluster<E> {
         self.link(now, Target::Broker(broker), &endpoint)
     }
 
-    /// A connection to whichever broker is up; else begins to dial one.
-    pub(crate) fn any(&mut self, now: Mono) -> Option<&Connection<E>> {
-        let mut targets = self.targets(now);
+    /// Whichever broker is up, another one each time; else begins to dial one.
+    pub(crate) fn pick(&mut self, now: Mono) -> Option<Target> {
+        let mut targets = self.targets();
         // Turn by turn: if one of them hears but does not answer, the next question goes to another.
         let start = self.cursor % targets.len();
         targets.rotate_left(start);
-        let up = targets.iter().position(|(target, _)| self.is_up(*target));
-        if let Some(position) = up {
+        if let Some(position) = targets.iter().position(|(target, _)| self.up(*target).is_some()) {
             self.cursor = (start + position + 1) % targets.len();
-            let (target, endpoint) = targets.swap_remove(position);
-            return self.link(now, target, &endpoint);
+            return Some(targets[position].0);
         }
         if self.links.values().any(|link| matches!(link.state, LinkState::Connecting)) {
             return None;
@@ -136,12 +134,9 @@ impl<E: Env> Cluster<E> {
         if self.refresh.is_needed() {
             self.dial_another(now);
         }
-        if self.any(now).is_none() {
-            return;
-        }
+        let Some(target) = self.pick(now) else { return };
         let request = self.refresh.start();
-        // `any` again: the first answer only said that there is one.
-        let started = self.any(now).map(|connection| connection.start(&request, i16::MAX, deadline));
+        let started = self.up(target).map(|connection| connection.start(&request, i16::MAX, deadline));
         match started {
             Some(Ok(call)) => self.events.push(async move { Event::Metadata(call.wait().await) }),
             Some(Err(error)) => self.on_metadata(now, Err(error)),
@@ -177,16 +172,14 @@ impl<E: Env> Cluster<E> {
         let clock = self.env.clock().clone();
         loop {
             let now = clock.now();
-            let up = match choice {
-                Choice::Any => self.any(now).is_some(),
-                Choice::Broker(id) => self.broker(now, id).is_some(),
+            let target = match choice {
+                Choice::Any => self.pick(now),
+                Choice::Broker(id) => self.broker(now, id).is_some().then_some(Target::Broker(id)),
             };
-            if up {
-                let connection = match choice {
-                    Choice::Any => self.any(now),
-                    Choice::Broker(id) => self.broker(now, id),
-                };
-                return connection.ok_or_else(|| CallError::NotSent("the connection was closed".to_owned()));
+            if let Some(target) = target {
+                return self
+                    .up(target)
+                    .ok_or_else(|| CallError::NotSent("the connection was closed".to_owned()));
             }
             if let Choice::Broker(id) = choice
                 && !self.metadata.brokers().contains_key(&id)
@@ -212,12 +205,12 @@ impl<E: Env> Cluster<E> {
     }
 
     /// Whoever may be asked what any broker knows: the brokers, and the bootstrap servers while no broker is known
-    /// or none of them can be tried.
-    fn targets(&self, now: Mono) -> Vec<(Target, Endpoint)> {
+    /// or none of them could be reached.
+    fn targets(&self) -> Vec<(Target, Endpoint)> {
         let brokers = self.metadata.brokers().iter();
         let mut targets: Vec<_> =
             brokers.map(|(&id, endpoint)| (Target::Broker(id), endpoint.clone())).collect();
-        if !targets.iter().any(|(target, _)| self.may_be_tried(now, *target)) {
+        if targets.iter().all(|(target, _)| self.is_out_of_reach(*target)) {
             let bootstrap = self.bootstrap.iter().enumerate();
             targets.extend(bootstrap.map(|(index, endpoint)| (Target::Bootstrap(index), endpoint.clone())));
         }
@@ -231,7 +224,8 @@ impl<E: Env> Cluster<E> {
         let there = |cluster: &Self, id| {
             let target = Target::Broker(id);
             let link = cluster.links.get(&target);
-            cluster.is_up(target) || link.is_some_and(|link| matches!(link.state, LinkState::Connecting))
+            cluster.up(target).is_some()
+                || link.is_some_and(|link| matches!(link.state, LinkState::Connecting))
         };
         if brokers.iter().filter(|(id, _)| there(self, *id)).count() != 1 {
             return;
@@ -247,18 +241,18 @@ impl<E: Env> Cluster<E> {
         }
     }
 
-    /// Whether a target is up, is being dialled or can be dialled now.
-    fn may_be_tried(&self, now: Mono, target: Target) -> bool {
-        self.links.get(&target).is_none_or(|link| match &link.state {
-            LinkState::Idle { not_before } => now >= *not_before,
-            LinkState::Connecting => true,
-            LinkState::Up(connection) => !connection.is_closed(),
-        })
+    /// Whether the last attempt to reach a target has failed.
+    fn is_out_of_reach(&self, target: Target) -> bool {
+        let link = self.links.get(&target);
+        link.is_some_and(|link| link.failures > 0 && !matches!(link.state, LinkState::Up(_)))
     }
 
-    fn is_up(&self, target: Target) -> bool {
-        let link = self.links.get(&target);
-        link.is_some_and(|link| matches!(&link.state, LinkState::Up(connection) if !connection.is_closed()))
+    /// The connection to a target, if it is up.
+    pub(crate) fn up(&self, target: Target) -> Option<&Connection<E>> {
+        match &self.links.get(&target)?.state {
+            LinkState::Up(connection) if !connection.is_closed() => Some(connection),
+            _ => None,
+        }
     }
 
     fn link(&mut self, now: Mono, target: Target, endpoint: &Endpoint) -> Option<&Connection<E>> {

@@ -196,6 +196,12 @@ impl ServerConfig {
         self.roles.controller
     }
 
+    /// Whether the configuration names no node but this one.
+    pub fn is_alone(&self) -> bool {
+        let (voters, bootstrap) = (self.voters.len(), self.bootstrap_servers.len());
+        self.is_broker() && self.is_controller() && voters <= 1 && (voters == 1 || bootstrap <= 1)
+    }
+
     /// The name of the listener that controllers are called on.
     pub fn controller_listener(&self) -> &str {
         self.controller_listener_names.first().expect("a configuration without it was refused")

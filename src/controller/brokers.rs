@@ -204,14 +204,16 @@ impl Controller {
         }
         let id = BrokerId(request.broker_id);
         let other_run = self.image().broker(id).filter(|it| it.incarnation != request.incarnation_id);
-        // A run that holds the locks of all its directories has seen the end of the one before, whatever its
-        // session says: it need not wait for that. Who comes with other directories may be another machine.
-        let same_directories = |broker: &BrokerRegistration| {
+        // A run that holds the locks of all its directories, and knows by what they hold that the one before ended with
+        // the machine still up, has seen the end of it, whatever its session says: it need not wait for that. Anyone
+        // else may be another machine, with directories of its own or with a copy, or be late.
+        let follows = |broker: &BrokerRegistration| {
             let sorted = |ids: &[Uuid]| ids.iter().copied().collect::<BTreeSet<_>>();
             sorted(&broker.log_dirs) == sorted(&request.log_dirs)
+                && broker.epoch.0 == request.previous_broker_epoch
         };
         let is_other = |broker: &&std::sync::Arc<BrokerRegistration>| {
-            heartbeats.is_alive(id, broker.epoch, now) && !same_directories(broker)
+            heartbeats.is_alive(id, broker.epoch, now) && !follows(broker)
         };
         if other_run.is_some_and(|broker| is_other(&broker)) {
             let message = "Another broker is registered with that broker id. If the broker was recently \

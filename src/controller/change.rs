@@ -72,7 +72,9 @@ impl Target {
         }
     }
 
-    fn complete_reassignment(&mut self) {
+    /// Ends a reassignment once all that were added are in sync, and enough of the targets: with fewer left than
+    /// `min.insync.replicas` promises, or fewer targets than there were replicas, all of them.
+    fn complete_reassignment(&mut self, rules: &Rules<'_>) {
         if self.removing.is_empty() && self.adding.is_empty() {
             return;
         }
@@ -80,7 +82,10 @@ impl Target {
             ids.iter().copied().filter(|id| !self.removing.contains(id)).collect()
         };
         let (replicas, isr) = (stays(&self.replicas), stays(&self.isr));
-        if !replicas.is_empty() && replicas.iter().all(|id| isr.contains(id)) {
+        let are_in_sync = |ids: &[BrokerId]| !ids.is_empty() && ids.iter().all(|id| isr.contains(id));
+        let shrinks = self.adding.len() < self.removing.len();
+        let enough = !shrinks && isr.len() >= rules.min_isr.min(replicas.len());
+        if are_in_sync(&replicas) || enough && are_in_sync(&self.adding) {
             (self.replicas, self.isr) = (replicas, isr);
             self.removing.clear();
             self.adding.clear();
@@ -105,7 +110,7 @@ pub(super) fn change(
     mut target: Target,
     rules: &Rules<'_>,
 ) -> Option<PartitionChangeRecord> {
-    target.complete_reassignment();
+    target.complete_reassignment(rules);
     let mut elr = if rules.elr { eligible(old, &target) } else { Vec::new() };
     if target.isr.len() >= min_isr(&target, rules) {
         elr.clear();

@@ -1,11 +1,12 @@
 //! Partitions move to other replicas (KIP-455).
 //!
-//! First the new replicas are added to the old ones. Once all targets are in sync the others are removed; a
-//! mere change of order is made at once. Who asks again before that sets another target: replicas that were
+//! First the new replicas are added to the old ones. Once those are in sync the others are removed; a mere change of
+//! order is made at once. Who asks again before that sets another target: replicas that were
 //! being added, and are targets still, are so until they are in sync.
 //!
-//! Kafka ends a reassignment when the added replicas are in sync. Here all targets must be: else the removal of
-//! the others can leave fewer copies of an acknowledged record than `min.insync.replicas` promises.
+//! Kafka ends a reassignment when the added replicas are in sync. Here as many targets must be as
+//! `min.insync.replicas` asks for, too: else the removal of the others can leave fewer copies of an acknowledged
+//! record than that promises.
 //!
 //! Whoever cancels a reassignment removes the copies that it has made, and with them may do just that: Kafka
 //! allows it, and it is done as it is asked. But if then no replica is left that surely has every acknowledged

@@ -57,6 +57,9 @@ pub trait Env: Clone + Send + Sync + 'static {
     /// different after a loss of power.
     fn boot_id(&self) -> String;
 
+    /// What this machine is called: its host name, by which others may find it.
+    fn host_name(&self) -> String;
+
     /// Tells whoever watches (metrics, or the simulator's oracles) what happened. Never fails, never waits.
     fn observe(&self, event: Event);
 }

@@ -1,7 +1,7 @@
 //! Byte streams with back-pressure.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 
@@ -21,6 +21,9 @@ pub trait Network: Clone + Send + Sync + 'static {
     /// Listens on an address; port 0 picks a free port. The unspecified address of IPv6 stands for every
     /// address, those of IPv4 too; on a machine without IPv6, for these alone.
     fn bind(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Listener, NetworkError>> + Send;
+
+    /// The address of a host by name or address; the first one, if it has several.
+    fn look_up(&self, host: &str) -> impl Future<Output = Result<IpAddr, NetworkError>> + Send;
 
     /// Connects to a host by name or address. May take for ever (3).
     fn connect(

@@ -101,6 +101,10 @@ impl Env for TokioEnv {
         self.boot_id.clone()
     }
 
+    fn host_name(&self) -> String {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+
     /// Nobody watches a real node this way yet.
     fn observe(&self, _event: Event) {}
 }

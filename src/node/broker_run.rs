@@ -4,7 +4,8 @@
 //! lost. After a clean stop the directories say so with Kafka's own mark. After a crash of the process alone,
 //! which Kafka takes for the worst, the page cache is still there: the machine has not booted since, and all
 //! directories are those of before. Each directory keeps a small file for that, of our own format since Kafka
-//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["..."]}`.
+//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["<id> <path>"]}`. The path tells the directory
+//! from a copy of it, whose original may be in use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,8 +55,9 @@ async fn after_crash<E: Env>(
 ) -> Result<Option<BrokerEpoch>, DiskError> {
     let Some(bytes) = read_file(env.disk(), &path.join(NAME)).await? else { return Ok(None) };
     let run: Option<Run> = serde_json::from_slice(&bytes).ok();
-    let same =
-        |run: &Run| run.version == VERSION && run.boot_id == env.boot_id() && run.directories == ids_of(data);
+    let same = |run: &Run| {
+        run.version == VERSION && run.boot_id == env.boot_id() && run.directories == places_of(data)
+    };
     Ok(run.filter(same).map(|run| BrokerEpoch(run.broker_epoch)))
 }
 
@@ -67,7 +69,7 @@ pub(super) async fn keep<E: Env>(env: &E, data: &[Arc<LogDirectory>], epoch: Bro
         return forget(env, data).await;
     }
     let run =
-        Run { version: VERSION, broker_epoch: epoch.0, boot_id: env.boot_id(), directories: ids_of(data) };
+        Run { version: VERSION, broker_epoch: epoch.0, boot_id: env.boot_id(), directories: places_of(data) };
     let content = serde_json::to_vec(&run).expect("plain data can be written");
     for directory in data {
         if let Err(error) = replace_file(env.disk(), directory.path(), NAME, &content).await {
@@ -85,8 +87,9 @@ pub(super) async fn forget<E: Env>(env: &E, data: &[Arc<LogDirectory>]) {
     }
 }
 
-fn ids_of(data: &[Arc<LogDirectory>]) -> Vec<String> {
-    let mut ids: Vec<String> = data.iter().map(|directory| directory.id().to_string()).collect();
-    ids.sort();
-    ids
+fn places_of(data: &[Arc<LogDirectory>]) -> Vec<String> {
+    let place = |directory: &Arc<LogDirectory>| format!("{} {}", directory.id(), directory.path().display());
+    let mut places: Vec<String> = data.iter().map(place).collect();
+    places.sort();
+    places
 }

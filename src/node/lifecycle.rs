@@ -37,6 +37,18 @@ pub enum LifecycleError {
         /// Where the other listens, if the metadata say so.
         address: Option<String>,
     },
+    /// No controller has taken it in time, nor refused it.
+    #[error(
+        "not registered after {} ms (initial.broker.registration.timeout.ms): {reason}; see that most of the \
+         controllers are up, and that controller.quorum.voters or controller.quorum.bootstrap.servers names them",
+        after.as_millis()
+    )]
+    NotRegistered {
+        /// How long that was tried.
+        after: Duration,
+        /// What came of the last attempt.
+        reason: String,
+    },
     /// The controller speaks another version.
     #[error("{0}")]
     Unsupported(String),
@@ -73,11 +85,15 @@ pub(super) struct Lifecycle<E: Env> {
     pub(super) interval: Duration,
     /// `broker.session.timeout.ms`: how long one request may take.
     pub(super) session_timeout: Duration,
+    /// `initial.broker.registration.timeout.ms`: how long the first registration may take.
+    pub(super) registration_timeout: Duration,
     /// Told when the replicas are open and clients are answered.
     pub(super) serves: oneshot::Receiver<()>,
     /// Told once, when the broker is not fenced for the first time.
     pub(super) ready: Option<oneshot::Sender<()>>,
     pub(super) leaving: Leaving,
+    /// Why it is not registered yet, if so.
+    pub(super) trouble: String,
 }
 
 /// The wish to stop, and its fulfilment. Clones share it.
@@ -133,7 +149,7 @@ const LEADERLESS: Duration = Duration::from_secs(4);
 impl<E: Env> Lifecycle<E> {
     /// Lives. Ends when the controller lets the broker go, or does not take it.
     pub(super) async fn run(mut self) -> Result<(), LifecycleError> {
-        let mut epoch = self.register().await?;
+        let mut epoch = self.register_first().await?;
         // A heartbeat says that the broker is fit to lead: not before it serves.
         if (&mut self.serves).await.is_err() {
             return Ok(());
@@ -147,6 +163,16 @@ impl<E: Env> Lifecycle<E> {
                     }
                     self.pause(fenced, epoch).await;
                 }
+                Beat::Stranger if self.is_unregistered(epoch) => {
+                    if self.leaving.is_wanted() {
+                        self.leaving.grant();
+                        return Ok(());
+                    }
+                    tracing::warn!(
+                        "this broker was unregistered: it does not serve until it is started again"
+                    );
+                    self.pause(false, epoch).await;
+                }
                 Beat::Stranger => epoch = self.register().await?,
                 Beat::ShutDown => {
                     self.leaving.grant();
@@ -155,6 +181,21 @@ impl<E: Env> Lifecycle<E> {
                 Beat::Unheard => self.pause(false, epoch).await,
             }
         }
+    }
+
+    /// Whether somebody has taken this run's registration away (UnregisterBroker), rather than another run.
+    fn is_unregistered(&self, epoch: BrokerEpoch) -> bool {
+        let published = self.metadata.current();
+        published.end.0 > epoch.0 && published.image.broker(BrokerId(self.registration.broker_id)).is_none()
+    }
+
+    /// Registers as long as that may take at a start. A later registration is tried for ever: the broker has been
+    /// of use, and may be again.
+    async fn register_first(&mut self) -> Result<BrokerEpoch, LifecycleError> {
+        let (clock, after) = (self.env.clock().clone(), self.registration_timeout);
+        let registered = clock.timeout_at(clock.now() + after, self.register()).await;
+        registered
+            .unwrap_or_else(|| Err(LifecycleError::NotRegistered { after, reason: self.trouble.clone() }))
     }
 
     async fn register(&mut self) -> Result<BrokerEpoch, LifecycleError> {
@@ -184,6 +225,7 @@ impl<E: Env> Lifecycle<E> {
                 Ok((code, _)) => return Err(LifecycleError::Refused(code)),
                 Err(ChannelError::TimedOut(reason)) => {
                     tracing::info!(reason, "not registered yet");
+                    self.trouble = reason;
                 }
                 Err(ChannelError::Unsupported(what)) => return Err(LifecycleError::Unsupported(what)),
             }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, oneshot};
 
+use super::activity::Activity;
 use super::raft::{Command, Desk, Raft, Undertaking};
 use super::replica::Replica;
 use crate::controller::Decision;
@@ -60,6 +61,7 @@ struct Shared<E: Env> {
     current: Mutex<Arc<Published<E>>>,
     /// Told whenever something is published.
     news: Notify,
+    activity: Activity,
 }
 
 /// Why there is no decision.
@@ -81,7 +83,11 @@ impl<E: Env> Metadata<E> {
     /// A handle to metadata of which nothing is published yet.
     pub(super) fn new(raft: Raft) -> Self {
         let nothing = Published::bare(Arc::new(Image::empty()), Offset::ZERO);
-        let shared = Shared { current: Mutex::new(Arc::new(nothing)), news: Notify::new() };
+        let shared = Shared {
+            current: Mutex::new(Arc::new(nothing)),
+            news: Notify::new(),
+            activity: Activity::default(),
+        };
         Self { shared: Arc::new(shared), raft }
     }
 
@@ -92,7 +98,13 @@ impl<E: Env> Metadata<E> {
 
     pub(super) fn publish(&self, published: Published<E>) {
         *self.shared.current.lock().expect("nothing panics under this lock") = Arc::new(published);
+        self.shared.activity.happened();
         self.shared.news.notify_waiters();
+    }
+
+    /// What has happened on this node: publications, and whatever replicas add to it.
+    pub fn activity(&self) -> &Activity {
+        &self.shared.activity
     }
 
     /// Waits until everything before `end` is published.

@@ -4,6 +4,7 @@
 //! order: refuse new work, answer what is owed, sync, and last of all mark the directories as left cleanly.
 //! Every task has an owner, in the end the [`Node`]; dropping that stops them all at once, like a crash.
 
+pub(crate) mod activity;
 mod assignments;
 mod broker_run;
 pub mod budget;

@@ -23,6 +23,7 @@ pub use self::following::Refused;
 pub use self::waiting::{AckFailure, Pending, Receipt};
 use self::waiting::{Released, Waiting};
 use super::ReplicaSnapshot;
+use super::activity::Activity;
 use super::directories::LogDirectory;
 use super::fetchers::{FetcherInbox, Routes};
 use super::flusher::{FlushQueue, FlushState, Flushable};
@@ -75,6 +76,8 @@ pub struct Queues<E: Env> {
     pub(super) proposals: Proposals<E>,
     /// Who writes the checkpoints.
     pub housekeeping: Housekeeping,
+    /// Who is told of what followers might fetch.
+    pub(super) activity: Activity,
 }
 
 impl<E: Env> Clone for Queues<E> {
@@ -85,6 +88,7 @@ impl<E: Env> Clone for Queues<E> {
             routes: self.routes.clone(),
             proposals: self.proposals.clone(),
             housekeeping: self.housekeeping.clone(),
+            activity: self.activity.clone(),
         }
     }
 }
@@ -511,6 +515,7 @@ impl<E: Env> Replica<E> {
 
     fn fail(self: &Arc<Self>, state: &mut State<E>, reason: &str) -> Released {
         state.partition.fail_storage();
+        self.queues.activity.happened();
         self.follow_nobody();
         if !state.closed_for_deletion {
             self.directory.report_failure(&format!("{}: {reason}", self.name));
@@ -536,6 +541,7 @@ impl<E: Env> Replica<E> {
         let mut state = self.lock();
         state.closed_for_deletion = true;
         state.partition.fail_storage();
+        self.queues.activity.happened();
         self.follow_nobody();
         let released = state.waiting.fail_all(AckFailure::NotLeader);
         drop(state);
@@ -604,6 +610,7 @@ impl<E: Env> Replica<E> {
             self.env.observe(Event::IsrTaken { partition, leader_epoch, isr: state.isr_seen.clone() });
         }
         if advance.moved() {
+            self.queues.activity.happened();
             self.env.observe(Event::PositionsMoved {
                 partition: self.key,
                 leader_epoch: advance.leader_epoch,

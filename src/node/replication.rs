@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use super::activity::Activity;
 use super::assignments::Assignments;
 use super::controller_channel::ControllerChannel;
 use super::fetchers::{Fetchers, Route, Routes};
@@ -33,11 +34,11 @@ pub(super) struct Inboxes<E: Env> {
 }
 
 /// The queues that replicas write to.
-pub(super) fn queues<E: Env>(housekeeping: Housekeeping) -> (Queues<E>, Inboxes<E>) {
+pub(super) fn queues<E: Env>(housekeeping: Housekeeping, activity: Activity) -> (Queues<E>, Inboxes<E>) {
     let (routes, routing) = mpsc::unbounded_channel();
     let (proposals, proposed) = mpsc::unbounded_channel();
     let (flushes, preparations) = (FlushQueue::default(), FlushQueue::default());
-    let queues = Queues { flushes, preparations, routes, proposals, housekeeping };
+    let queues = Queues { flushes, preparations, routes, proposals, housekeeping, activity };
     (queues, Inboxes { routes: routing, proposals: proposed })
 }
 

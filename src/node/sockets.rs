@@ -66,7 +66,7 @@ pub async fn try_ports<E: Env>(env: &E, configs: &[ServerConfig]) -> Result<(), 
 async fn bind_all<E: Env>(env: &E, listeners: &[ListenerAddress]) -> Result<Vec<Socket<E>>, StartError> {
     let mut sockets = Vec::new();
     for listener in listeners {
-        let address = SocketAddr::new(listen_address(listener)?, listener.port);
+        let address = SocketAddr::new(listen_address(env, listener).await?, listener.port);
         let bound = env.network().bind(address).await;
         let bound = bound.map_err(|error| StartError::Bind { name: listener.name.clone(), error })?;
         sockets.push((listener.clone(), bound));
@@ -75,14 +75,14 @@ async fn bind_all<E: Env>(env: &E, listeners: &[ListenerAddress]) -> Result<Vec<
 }
 
 /// The address to listen on: an empty host means every interface.
-fn listen_address(listener: &ListenerAddress) -> Result<IpAddr, StartError> {
-    let host = listener.host.trim_matches(|bracket| bracket == '[' || bracket == ']');
-    match host {
+async fn listen_address<E: Env>(env: &E, listener: &ListenerAddress) -> Result<IpAddr, StartError> {
+    match listener.host.as_str() {
         "" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
-        _ => host
-            .parse()
-            .map_err(|_| StartError::Host { name: listener.name.clone(), host: listener.host.clone() }),
+        host => {
+            let found = env.network().look_up(host).await;
+            found.map_err(|error| StartError::Host { name: listener.name.clone(), error })
+        }
     }
 }
 
@@ -102,15 +102,21 @@ fn is_any(host: &str) -> bool {
     matches!(host, "" | "0.0.0.0" | "::" | "[::]")
 }
 
-/// Where clients are told to connect. A listener on every interface and without an advertised host is registered
-/// without one: clients are told the address that they have dialled, which they can reach.
+/// Where clients and other brokers are told to connect. Of a listener on every interface and without an advertised
+/// host, a node that is alone registers none: clients are told the address that they have dialled, which they can
+/// reach. Where there are others that says nothing: it is what the voters call this node, else what its machine is
+/// called, as Kafka has it.
 pub(super) fn broker_endpoints<L: crate::env::Listener>(
     config: &ServerConfig,
     sockets: &[(ListenerAddress, L)],
+    host_name: &str,
 ) -> Vec<BrokerEndpoint> {
+    let own = config.voters.iter().find(|voter| voter.id == config.node_id);
+    let name = own.map_or(host_name, |voter| voter.address.host.as_str());
+    let unnamed = if config.is_alone() { "" } else { name };
     let endpoint = |socket: &(ListenerAddress, L)| {
         let ListenerAddress { name, host, port, protocol } = advertised(config, socket);
-        let host = if is_any(&host) { String::new() } else { host };
+        let host = if is_any(&host) { unnamed.to_owned() } else { host };
         BrokerEndpoint { name, host, port, security_protocol: protocol as i16 }
     };
     sockets.iter().map(endpoint).collect()

@@ -75,13 +75,13 @@ pub enum StartError {
     /// The metadata log cannot be used.
     #[error(transparent)]
     Metadata(#[from] MetadataLogError),
-    /// A listener's host is not an address.
-    #[error("listener {name}: cannot resolve {host}")]
+    /// A listener's host has no address.
+    #[error("listener {name}: {error}")]
     Host {
         /// The listener.
         name: String,
-        /// The host.
-        host: String,
+        /// Why.
+        error: NetworkError,
     },
     /// A listener cannot be bound.
     #[error("listener {name}: {error}; if another process is there, stop it or choose another port")]
@@ -219,7 +219,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         node.housekeeper = Some(env.spawn("housekeeper", housekeeper.run()));
         return Ok(node);
     }
-    let (queues, inboxes) = replication::queues(housekeeping.clone());
+    let (queues, inboxes) = replication::queues(housekeeping.clone(), metadata.activity().clone());
     node.replication = Some(Replication::start(
         &env,
         &config,
@@ -242,7 +242,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         registered: registered.clone(),
         opened: Some(replicas_open),
     });
-    let endpoints = broker_endpoints(&config, &sockets.clients);
+    let endpoints = broker_endpoints(&config, &sockets.clients, &env.host_name());
     let lifecycle = Lifecycle {
         env: env.clone(),
         channel: channel("heartbeat"),
@@ -252,6 +252,8 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         directories: directories.data.clone(),
         interval: config.lifecycle.heartbeat_interval,
         session_timeout: config.lifecycle.session_timeout,
+        registration_timeout: config.lifecycle.registration_timeout,
+        trouble: "no controller has answered".to_owned(),
         serves: served,
         ready: Some(is_ready),
         leaving: node.leaving.clone(),

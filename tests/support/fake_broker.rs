@@ -67,6 +67,10 @@ pub(crate) struct State {
     /// The highest version it takes of any API.
     pub(crate) version_max: Option<i16>,
     pub(crate) refuse_produce: Option<ErrorCode>,
+    /// The other broker of two, each of which takes itself for the leader.
+    pub(crate) other: Option<SocketAddr>,
+    /// How much later than the other it was elected: 0 or 1. Its id is as much higher.
+    pub(crate) rank: i32,
 }
 
 /// A producer's epoch, its last number, and the numbers and offsets of its batches.
@@ -202,6 +206,7 @@ impl State {
     }
 
     fn metadata(&mut self, request: MetadataRequest, address: SocketAddr) -> MetadataResponse {
+        let (rank, own) = (self.rank, NODE + self.rank);
         let names: Vec<String> = match request.topics {
             Some(topics) => topics.into_iter().filter_map(|topic| topic.name).collect(),
             None => self.topics.keys().cloned().collect(),
@@ -216,19 +221,23 @@ impl State {
             };
             let partitions = (0..logs.len() as i32).map(|partition_index| MetadataResponsePartition {
                 partition_index,
-                leader_id: NODE,
-                leader_epoch: LEADER_EPOCH,
-                replica_nodes: vec![NODE],
-                isr_nodes: vec![NODE],
+                leader_id: own,
+                leader_epoch: LEADER_EPOCH + rank,
+                replica_nodes: vec![own],
+                isr_nodes: vec![own],
                 ..Default::default()
             });
             let (topic_id, partitions) = (*topic_id, partitions.collect());
             MetadataResponseTopic { name: Some(name), topic_id, partitions, ..Default::default() }
         });
         let topics = topics.collect();
-        let (host, port) = (address.ip().to_string(), i32::from(address.port()));
+        let broker = |node_id, address: SocketAddr| {
+            let (host, port) = (address.ip().to_string(), i32::from(address.port()));
+            MetadataResponseBroker { node_id, host, port, rack: None }
+        };
+        let other = self.other.map(|address| broker(NODE + 1 - rank, address));
         MetadataResponse {
-            brokers: vec![MetadataResponseBroker { node_id: NODE, host, port, rack: None }],
+            brokers: other.into_iter().chain([broker(own, address)]).collect(),
             cluster_id: Some("fake".into()),
             controller_id: NODE,
             topics,

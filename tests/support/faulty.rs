@@ -90,6 +90,10 @@ impl<E: Env> Env for FaultyEnv<E> {
         self.inner.boot_id()
     }
 
+    fn host_name(&self) -> String {
+        self.inner.host_name()
+    }
+
     fn observe(&self, event: Event) {
         self.inner.observe(event);
     }

@@ -320,6 +320,10 @@ impl Network for SimNetwork {
         Ok(SimListener::new(self.clone(), SocketAddr::new(address.ip(), port), port))
     }
 
+    async fn look_up(&self, host: &str) -> Result<IpAddr, NetworkError> {
+        Ok(Net::address_of(self.resolve(host, 0)?))
+    }
+
     async fn connect(&self, host: &str, port: u16) -> Result<SimStream, NetworkError> {
         self.check_alive().await?;
         let to = self.resolve(host, port)?;

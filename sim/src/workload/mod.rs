@@ -28,6 +28,7 @@ use ottla::error_code::ErrorCode;
 
 use crate::engine::{NodeId, TaskHandle};
 use crate::env::SimEnv;
+use crate::faults::FaultKind;
 use crate::guarantee::Flush;
 use crate::history::{Key, What};
 use crate::run::{Stage, Workload};
@@ -119,7 +120,9 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     let mut topics: Vec<NewTopic> =
         topics.map(|topic| new_topic(scenario, &name(topic), scenario.cluster.partitions)).collect();
     let mut admin = Admin::new(&env, client_config(stage, &env), 0).expect("the addresses are well-formed");
-    if scenario.cluster.shares_racks() {
+    let loses_disks =
+        scenario.fault_kinds().iter().any(|kind| matches!(kind, FaultKind::Wipe | FaultKind::CascadeWipe));
+    if scenario.cluster.shares_racks() || loses_disks {
         await_brokers(stage, &env, &mut admin).await;
     }
     while !topics.is_empty() {
@@ -136,7 +139,8 @@ async fn create_topics(stage: &Stage, node: NodeId) -> Admin<SimEnv> {
     admin
 }
 
-/// Replicas are spread over the racks that are there: where a claim rests on that, all have to be.
+/// Replicas are spread over the racks that are there, and in sync at once on the brokers that are: where a claim rests
+/// on either, all have to be. An ISR that begins with a single member goes with the disk of that one.
 async fn await_brokers(stage: &Stage, env: &SimEnv, admin: &mut Admin<SimEnv>) {
     let all = stage.scenario.brokers().len();
     let serving =

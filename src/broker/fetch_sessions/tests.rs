@@ -479,3 +479,51 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_session_is_quiet_until_the_client_wants_something_else() {
+    let quiet = Some(Quiet { activity: 5, at: seconds(1) });
+    let mut cache = cache(10, 100);
+    let id = open_as_follower(&mut cache, &[0, 1], seconds(1));
+    let next =
+        |epoch, partitions: &[i32]| SessionRequest { from_follower: true, ..request(id, epoch, partitions) };
+    let mut epoch = 0;
+    let mut step = |partitions: &[i32], forgotten: &[i32]| {
+        epoch += 1;
+        let mut request = next(epoch, partitions);
+        request.forgotten = forgotten.iter().map(|&index| key(index)).collect();
+        let context = cache.begin(request, seconds(2)).unwrap();
+        let (before, answers) = (context.quiet, vec![NOTHING_NEW; context.partitions.len()]);
+        let completed = cache.complete(context, &answers, seconds(2));
+        cache.set_quiet(&completed, quiet);
+        before
+    };
+    assert_eq!(step(&[], &[]), None, "nobody has said so yet");
+    assert_eq!(step(&[], &[]), quiet);
+    assert_eq!(step(&[0], &[]), None, "it wants another position");
+    assert_eq!(step(&[], &[]), quiet);
+    assert_eq!(step(&[], &[1]), None, "it wants less");
+    assert_eq!(step(&[], &[]), quiet);
+}
+
+#[test]
+fn a_session_at_rest_answers_nothing_and_stays() {
+    let mut cache = cache(10, 100);
+    let id = open_as_follower(&mut cache, &[0, 1], seconds(1));
+    let mut context = cache.begin(request(id, 1, &[]), seconds(2)).unwrap();
+    context.partitions.clear();
+    let completed = cache.complete(context, &[], seconds(3));
+    assert_eq!(completed, Completed { error: ErrorCode::None, session_id: id, included: vec![] });
+    assert_eq!(cache.begin(request(id, 2, &[]), seconds(3)).unwrap().partitions.len(), 2);
+}
+
+#[test]
+fn a_refused_request_makes_no_session_quiet() {
+    let mut cache = cache(10, 100);
+    let id = open_as_follower(&mut cache, &[0], seconds(1));
+    let overtaken = cache.begin(request(id, 1, &[]), seconds(2)).unwrap();
+    cache.begin(request(id, 2, &[0]), seconds(2)).unwrap();
+    let completed = cache.complete(overtaken, &[NOTHING_NEW], seconds(2));
+    cache.set_quiet(&completed, Some(Quiet { activity: 5, at: seconds(1) }));
+    assert_eq!(cache.begin(request(id, 3, &[]), seconds(3)).unwrap().quiet, None);
+}

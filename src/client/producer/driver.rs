@@ -14,7 +14,7 @@ use super::core::{ProducerCore, RequestId, Transmit, Unanswered};
 use super::lane::Token;
 use super::outcome::{DeliveryError, Failure, Outcome};
 use super::{ProducerConfig, ProducerRecord};
-use crate::client::cluster::Cluster;
+use crate::client::cluster::{Cluster, Target};
 use crate::client::config::ConfigError;
 use crate::client::connection::CallError;
 use crate::client::futures::{Either, FutureSet, race};
@@ -196,8 +196,10 @@ impl<E: Env> Driver<E> {
 
     fn transmit(&mut self, now: Mono) {
         let deadline = now + self.request_timeout;
-        if self.core.wants_producer_id(now) && self.cluster.any(now).is_some() {
-            self.ask_for_producer_id(now, deadline);
+        if self.core.wants_producer_id(now)
+            && let Some(target) = self.cluster.pick(now)
+        {
+            self.ask_for_producer_id(now, target, deadline);
         }
         for broker in self.core.brokers(now, &self.cluster.metadata) {
             while self.cluster.broker(now, broker).is_some()
@@ -208,9 +210,9 @@ impl<E: Env> Driver<E> {
         }
     }
 
-    fn ask_for_producer_id(&mut self, now: Mono, deadline: Mono) {
+    fn ask_for_producer_id(&mut self, now: Mono, target: Target, deadline: Mono) {
         let request = self.core.next_init_producer_id();
-        let started = match self.cluster.any(now) {
+        let started = match self.cluster.up(target) {
             Some(connection) => connection.start(&request, i16::MAX, deadline),
             None => Err(CallError::NotSent("the connection was closed".to_owned())),
         };

@@ -29,6 +29,22 @@ fn a_brokers_epoch_is_the_offset_of_its_registration_and_the_same_run_keeps_it()
 }
 
 #[test]
+fn who_does_not_know_the_last_run_must_wait_too() {
+    let mut cluster = Cluster::with_brokers(1);
+    let epoch = cluster.broker(1).epoch;
+    let after = |previous_broker_epoch, run| BrokerRegistrationRequest {
+        previous_broker_epoch,
+        ..registration(1, run)
+    };
+    for previous in [-1, epoch.0 - 1] {
+        let refusal = cluster.register(&after(previous, 2)).expect_err("it may be a copy, or late");
+        assert_eq!(refusal.code, ErrorCode::DuplicateBrokerRegistration);
+    }
+    assert!(cluster.register(&after(epoch.0, 2)).expect("it has seen the end of that run") > epoch);
+    assert!(cluster.broker(1).fenced);
+}
+
+#[test]
 fn another_machine_must_wait_until_the_session_has_expired() {
     let mut cluster = Cluster::with_brokers(1);
     let before = cluster.broker(1).epoch;
@@ -41,14 +57,6 @@ fn another_machine_must_wait_until_the_session_has_expired() {
     assert!(cluster.register(&elsewhere(2, 777)).expect("it is dead") > before);
     assert!(cluster.broker(1).fenced);
     assert!(cluster.register(&elsewhere(3, 778)).is_ok(), "who never was heard of has no session");
-}
-
-#[test]
-fn a_run_that_has_the_directories_of_the_one_before_need_not_wait() {
-    let mut cluster = Cluster::with_brokers(1);
-    let before = cluster.broker(1).epoch;
-    assert!(cluster.register(&registration(1, 2)).expect("it has their locks") > before);
-    assert!(cluster.broker(1).fenced);
 }
 
 #[test]

@@ -237,15 +237,23 @@ fn r2_the_leader_epoch_rises_where_a_replica_is_removed_or_somebody_started_anew
 }
 
 #[test]
-fn a_reassignment_ends_when_all_its_targets_are_in_sync() {
+fn a_reassignment_ends_when_what_it_adds_is_in_sync_and_enough_of_its_targets() {
     let old = PartitionRegistration {
         removing: ids(&[1]),
         adding: ids(&[4]),
         ..partition((&[1, 2, 3], &[], &[], 1))
     };
     let isr = |isr: &'static [i32]| move |target: &mut Target| target.isr = ids(isr);
+    for (at, why) in [(&[1, 2, 3][..], "4 is not in sync"), (&[1, 4], "4 alone is fewer than two")] {
+        let old = PartitionRegistration { isr: ids(&[1, 2]), ..old.clone() };
+        let record = changed(&old, &[1, 2, 3, 4], true, isr(at)).expect("the ISR changes");
+        assert_eq!((record.replicas, record.removing_replicas), (None, None), "{why}");
+    }
     let record = changed(&old, &[1, 2, 3, 4], true, isr(&[1, 2, 4])).expect("the ISR changes");
-    assert_eq!((record.replicas, record.removing_replicas), (None, None), "3 is not in sync");
+    assert_eq!((record.replicas, record.isr), (Some(vec![2, 3, 4]), Some(vec![2, 4])), "3 may come later");
+    let fewer = PartitionRegistration { removing: ids(&[1, 2]), ..old.clone() };
+    let record = changed(&fewer, &[1, 2, 3, 4], true, isr(&[1, 2, 4])).expect("the ISR changes");
+    assert_eq!(record.replicas, None, "of fewer replicas all must be");
     let record = changed(&old, &[1, 2, 3, 4], true, isr(&[1, 2, 3, 4])).expect("it ends");
     assert_eq!(record.replicas, Some(vec![2, 3, 4]));
     assert_eq!((record.removing_replicas, record.adding_replicas), (Some(vec![]), Some(vec![])));

@@ -162,10 +162,10 @@ impl Model {
         let dir = now.directory(now.leader).expect("a leader has a replica");
         assert!(after.has_online_dir(now.leader, dir), "E1: its directory is not in use");
         self.seen.from_elr += usize::from(before.elr.contains(&now.leader));
-        // The change that brought the last target into sync has ended the reassignment, too.
+        // The change that brought the last of those added into sync has ended the reassignment, too.
         let joined = before.is_reassigning()
             && !now.is_reassigning()
-            && now.replicas.iter().all(|id| now.isr.contains(id))
+            && before.adding.iter().all(|id| now.isr.contains(id))
             && now.leader_recovery == LeaderRecoveryState::Recovered;
         if before.isr.contains(&now.leader) || before.elr.contains(&now.leader) || joined {
             return;

@@ -41,6 +41,11 @@ impl Network for TokioNetwork {
         opened.map_err(|error| NetworkError::Bind(address, error.to_string()))
     }
 
+    async fn look_up(&self, host: &str) -> Result<IpAddr, NetworkError> {
+        let first = resolve(host, 0).await?.first().map(SocketAddr::ip);
+        first.ok_or_else(|| NetworkError::Unresolved(host.to_owned(), "it has no address".to_owned()))
+    }
+
     /// Tries every address that the name resolves to, in the resolver's order; the last failure is told.
     async fn connect(&self, host: &str, port: u16) -> Result<TokioStream, NetworkError> {
         let mut failure = NetworkError::Unresolved(host.to_owned(), "it has no address".to_owned());

@@ -354,14 +354,20 @@ impl<E: Env> RaftLog<E> {
         Ok(self.log.view().read(range.from, limits, &self.pool).await?.bytes)
     }
 
-    /// Replays what was committed, from one offset to another.
+    /// Replays what was committed, from one offset to another; how many bytes that was.
     pub(super) async fn replay(
         &mut self,
         from: Offset,
         to: Offset,
         metadata: &mut Metadata,
-    ) -> Result<(), MetadataLogError> {
-        self.for_each_batch(from, to, |batch, scratch| replay_batch(batch, metadata, scratch)).await
+    ) -> Result<u64, MetadataLogError> {
+        let mut bytes = 0;
+        self.for_each_batch(from, to, |batch, scratch| {
+            bytes += batch.bytes.len() as u64;
+            replay_batch(batch, metadata, scratch)
+        })
+        .await?;
+        Ok(bytes)
     }
 
     /// Ends the use of the log: all of it is durable.

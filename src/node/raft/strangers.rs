@@ -182,8 +182,10 @@ impl Strangers {
                 if let Response::Fetch(response) = &received.response {
                     let known = &response.known;
                     let is_own = known.leader.as_ref().is_some_and(|leader| leader.id == own);
-                    // An epoch that this node has led is one that it knows. Who leads with its id refuses its Fetch.
-                    if is_own && known.epoch > quorum.epoch() {
+                    // Who leads with the id of this node refuses its Fetch, and knows an epoch that this node has not
+                    // led. Anybody else who names it as the leader remembers what it has lost with its disk.
+                    let refuses = known.error == ErrorCode::InvalidRequest;
+                    if is_own && refuses && known.epoch > quorum.epoch() {
                         return Err(QuorumRefusal::UsedId { id: own, address: text(from) });
                     }
                     if known.error == ErrorCode::None {

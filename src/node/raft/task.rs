@@ -101,8 +101,8 @@ struct SnapshotState<E: Env> {
     check: Mono,
     /// When the last one was taken, or the node started.
     last: Mono,
-    /// The size of the log when the last one was taken.
-    log_bytes: u64,
+    /// How much has been replayed since that the last one does not hold.
+    replayed_bytes: u64,
     /// The task that writes one.
     under_way: Option<E::Task>,
 }
@@ -135,12 +135,8 @@ impl<E: Env> RaftTask<E> {
         let caller = Caller { cluster_id: cluster_id.clone(), endpoints };
         let peers = Peers::new(env.clone(), caller, client, timeout, raft.inbox.clone());
         let replayed = quorum.committed();
-        let snapshot = SnapshotState {
-            check: now + SNAPSHOT_CHECK,
-            last: now,
-            log_bytes: log.size_bytes(),
-            under_way: None,
-        };
+        let snapshot =
+            SnapshotState { check: now + SNAPSHOT_CHECK, last: now, replayed_bytes: 0, under_way: None };
         let task = Self {
             env,
             raft,
@@ -388,7 +384,7 @@ impl<E: Env> RaftTask<E> {
 
     /// What is committed is replayed, and shown.
     async fn commit(&mut self, end: Offset) -> Result<(), MetadataLogError> {
-        self.log.replay(self.replayed, end, &mut self.committed).await?;
+        self.snapshot.replayed_bytes += self.log.replay(self.replayed, end, &mut self.committed).await?;
         self.replayed = end;
         self.recovery_point.store(end.0, Ordering::SeqCst);
         let image = Arc::new(self.committed.published().clone());
@@ -434,7 +430,8 @@ impl<E: Env> RaftTask<E> {
             return Ok(());
         };
         for batch in batches {
-            let active = self.active.as_mut().expect("only an active controller decides");
+            // The batch before may have come too late for the quorum.
+            let Some(active) = &mut self.active else { break };
             let base = self.log.log_end();
             let appended = self.log.append_records(active.epoch, batch).await?;
             active.replay(base, batch)?;
@@ -499,7 +496,7 @@ impl<E: Env> RaftTask<E> {
         self.committed = loaded.metadata;
         self.replayed = id.end;
         self.recovery_point.store(id.end.0, Ordering::SeqCst);
-        self.snapshot.log_bytes = self.log.size_bytes();
+        self.snapshot.replayed_bytes = 0;
         self.unsynced = false;
         tracing::info!(%id, "the metadata were loaded from a snapshot of the leader's");
         self.publish();
@@ -509,7 +506,7 @@ impl<E: Env> RaftTask<E> {
     /// Takes a snapshot if one is due, and lets go of what is no longer needed.
     async fn mind_snapshots(&mut self) -> Result<(), MetadataLogError> {
         let now = self.env.clock().now();
-        let grown = self.log.size_bytes().saturating_sub(self.snapshot.log_bytes);
+        let grown = self.snapshot.replayed_bytes;
         let checks = now >= self.snapshot.check || grown >= self.snapshot_policy.bytes_between;
         if !checks || self.snapshot.under_way.is_some() {
             return Ok(());
@@ -545,7 +542,7 @@ impl<E: Env> RaftTask<E> {
         let (disk, dir) = self.log.snapshots().writer();
         let inbox = self.raft.inbox.clone();
         self.snapshot.last = self.env.clock().now();
-        self.snapshot.log_bytes = self.log.size_bytes();
+        self.snapshot.replayed_bytes = 0;
         let task = async move {
             let outcome = write_snapshot(disk, dir, id, options, image.to_records()).await;
             // If the task has ended, the file is removed at the next start.

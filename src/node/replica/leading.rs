@@ -99,6 +99,8 @@ impl<E: Env> Replica<E> {
         let now = self.env.clock().now();
         let mut state = self.lock();
         let outcome = state.partition.alter_partition_answered(sent, answer, now);
+        // A follower that could not join meanwhile may now, with its next Fetch.
+        self.queues.activity.happened();
         let released = self.settle_alteration(&mut state, outcome);
         drop(state);
         released.tell();
