@@ -90,3 +90,6 @@ fn ids_of(data: &[Arc<LogDirectory>]) -> Vec<String> {
     ids.sort();
     ids
 }
+
+#[cfg(test)]
+mod tests;
