@@ -49,11 +49,12 @@ impl Setup {
     }
 
     /// Replaces what stands in the note of one directory.
-    fn edit(&self, nth: usize, from: &str, to: &str) {
-        let path = self.config.log_dirs[nth].join(NAME);
-        let text = std::fs::read_to_string(&path).expect("it is there");
+    async fn edit(&self, nth: usize, from: &str, to: &str) {
+        let (disk, dir) = (self.env.disk(), &self.config.log_dirs[nth]);
+        let bytes = read_file(disk, &dir.join(NAME)).await.expect("the disk works").expect("it is there");
+        let text = String::from_utf8(bytes.to_vec()).expect("it is text");
         assert!(text.contains(from), "{text}");
-        std::fs::write(&path, text.replace(from, to)).expect("the disk works");
+        replace_file(disk, dir, NAME, text.replace(from, to).as_bytes()).await.expect("the disk works");
     }
 }
 
@@ -76,7 +77,7 @@ async fn e3_after_a_boot_of_the_machine_no_epoch_is_named() {
     let setup = Setup::new().await;
     setup.run(7).await;
     for nth in [0, 1] {
-        setup.edit(nth, &setup.env.boot_id(), "another boot");
+        setup.edit(nth, &setup.env.boot_id(), "another boot").await;
     }
     assert_eq!(setup.previous().await, BrokerEpoch::NONE, "what was only in the page cache is gone");
 }
@@ -85,7 +86,7 @@ async fn e3_after_a_boot_of_the_machine_no_epoch_is_named() {
 async fn e3_a_clean_stop_is_believed_whatever_the_boot() {
     let setup = Setup::new().await;
     setup.run(7).await;
-    setup.edit(0, &setup.env.boot_id(), "another boot");
+    setup.edit(0, &setup.env.boot_id(), "another boot").await;
     let paths = &setup.config.log_dirs;
     write_clean_shutdown(setup.env.disk(), &paths[0], BrokerEpoch(7)).await.expect("the disk works");
     assert_eq!(setup.previous().await, BrokerEpoch(7), "one directory was left cleanly, one by the crash");
@@ -121,7 +122,7 @@ async fn e3_a_note_that_cannot_be_read_names_nothing() {
     let setup = Setup::new().await;
     for (from, to) in [("\"version\":0", "\"version\":1"), ("{", "")] {
         setup.run(7).await;
-        setup.edit(1, from, to);
+        setup.edit(1, from, to).await;
         assert_eq!(setup.previous().await, BrokerEpoch::NONE, "{to}");
     }
 }
