@@ -93,3 +93,6 @@ fn places_of(data: &[Arc<LogDirectory>]) -> Vec<String> {
     places.sort();
     places
 }
+
+#[cfg(test)]
+mod tests;

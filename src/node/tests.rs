@@ -99,10 +99,20 @@ impl Setup {
     }
 
     async fn ask<R: Request>(&self, version: i16, request: &R, authorizer: Deny) -> R::Response {
+        self.ask_over("PLAINTEXT", version, request, authorizer).await
+    }
+
+    async fn ask_over<R: Request>(
+        &self,
+        listener: &str,
+        version: i16,
+        request: &R,
+        authorizer: Deny,
+    ) -> R::Response {
         let local: SocketAddr = "127.0.0.1:9092".parse().expect("an address");
         let connection = ConnectionContext {
             id: 1,
-            listener: "PLAINTEXT".into(),
+            listener: listener.into(),
             principal: Principal::anonymous(),
             peer: local,
             local,
@@ -397,4 +407,41 @@ async fn configs_are_shown_and_altered_only_by_permission() {
     let codes: Vec<_> = responses.iter().map(|response| response.error_code).collect();
     assert_eq!(codes, kinds.map(|(_, _, code)| code));
     assert_eq!(setup.node.metadata.current().image.offset(), before, "no record was written");
+}
+
+#[tokio::test]
+async fn a_candidate_of_another_cluster_is_told_so() {
+    let setup = Setup::new().await;
+    for (id, code) in [
+        (Some("another-cluster-id-0000"), ErrorCode::InconsistentClusterId),
+        (Some("test-cluster-id-000000"), ErrorCode::InvalidRequest),
+        (None, ErrorCode::InvalidRequest),
+    ] {
+        let request = vote::VoteRequest { cluster_id: id.map(str::to_owned), ..Default::default() };
+        let response = setup.ask_over("CONTROLLER", 2, &request, ANYBODY).await;
+        assert_eq!(response.error_code, code.code(), "{id:?} and no topic");
+    }
+}
+
+/// As brokers before Kafka 3.5 ask.
+#[tokio::test]
+async fn an_isr_without_broker_epochs_is_taken() {
+    let setup = Setup::new().await;
+    let published = setup.node.metadata.current();
+    let partition = published.image.partition(setup.id, 0).expect("it was created");
+    let asked = alter_partition::PartitionData {
+        partition_index: 0,
+        leader_epoch: partition.leader_epoch.0,
+        new_isr: vec![1],
+        partition_epoch: partition.partition_epoch.0,
+        ..Default::default()
+    };
+    let request = alter_partition::AlterPartitionRequest {
+        broker_id: 1,
+        broker_epoch: setup.node.registered.epoch().expect("it is registered").0,
+        topics: vec![alter_partition::TopicData { topic_id: setup.id, partitions: vec![asked] }],
+    };
+    let response = setup.ask_over("CONTROLLER", 2, &request, ANYBODY).await;
+    let result = &response.topics[0].partitions[0];
+    assert_eq!((response.error_code, result.error_code, &result.isr[..]), (0, 0, &[1][..]));
 }

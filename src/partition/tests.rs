@@ -1,3 +1,4 @@
+mod codes;
 mod follower;
 mod isr;
 mod model;

@@ -71,7 +71,8 @@ fn a_restart_raises_the_epochs_of_what_the_broker_led_or_was_in_sync_with() {
     let decision = cluster.decide_registration(&registration(1, 99));
     assert!(!decision.atomic);
     assert!(matches!(decision.records.last(), Some(MetadataRecord::RegisterBroker(_))), "the last of them");
-    cluster.take(decision).expect("it may register");
+    let epoch = cluster.take(decision).expect("it may register");
+    assert_eq!(epoch.0, cluster.next.0 - 1, "where its registration stands");
     for (name, index, leader, isr) in
         [("mine", 0, 2, &[2, 3][..]), ("mine", 1, 2, &[2, 3]), ("sole", 0, -1, &[])]
     {
@@ -323,6 +324,7 @@ fn a_new_controller_goes_on_with_a_controlled_shutdown() {
         (true, false, false),
         "who knows what the other one knows"
     );
+    assert_eq!(reply(cluster.heartbeat(&request)), (true, false, false), "it has not been heard of yet");
     cluster.beat(2);
     assert_eq!(reply(cluster.heartbeat(&request)), (true, true, true));
 }
@@ -406,4 +408,48 @@ fn a_broker_is_forgotten_but_its_disks_may_come_back() {
     cluster.register(&request).expect("the id is free");
     cluster.beat(1);
     assert_eq!(cluster.partition("sole", 0).leader, BrokerId(1));
+}
+
+#[test]
+fn who_dies_while_it_is_shutting_down_is_fenced() {
+    let mut cluster = Cluster::with_brokers(2);
+    cluster.create(vec![assigned("t", &[(0, &[1, 2])])]);
+    let request = BrokerHeartbeatRequest {
+        want_shut_down: true,
+        ..heartbeat(1, cluster.broker(1).epoch, cluster.next.0)
+    };
+    assert_eq!(reply(cluster.heartbeat(&request)), (true, false, false));
+    cluster.pass(10);
+    cluster.beat(2);
+    assert_eq!(cluster.fence_stale(), ids(&[1]));
+}
+
+#[test]
+fn stale_brokers_are_looked_for_when_the_first_session_ends() {
+    let mut cluster = Cluster::with_brokers(2);
+    cluster.pass(3);
+    cluster.beat(2);
+    let expiry = cluster.heartbeats.next_expiry(cluster.image()).expect("both have sessions");
+    assert_eq!(expiry.since(cluster.now), Duration::from_secs(6));
+}
+
+#[test]
+fn e3_a_replica_whose_directory_was_never_said_is_lost_with_any_of_them() {
+    for (dirs, elr) in [(&[1000, 1001][..], &[1][..]), (&[1000, 1002], &[])] {
+        let mut cluster = Cluster::with_brokers(2);
+        cluster.create(vec![assigned("t", &[(0, &[1, 2])])]);
+        let never_said = PartitionChangeRecord {
+            topic_id: cluster.key("t", 0).topic_id,
+            partition_id: 0,
+            directories: Some(vec![image::UNASSIGNED_DIR, Uuid(2000)]),
+            ..Default::default()
+        };
+        cluster.append(never_said.into());
+        cluster.pass(10);
+        cluster.beat(2);
+        let log_dirs = dirs.iter().copied().map(Uuid).collect();
+        cluster.register(&BrokerRegistrationRequest { log_dirs, ..registration(1, 7) }).expect("it may");
+        let partition = cluster.partition("t", 0);
+        assert_eq!((&partition.isr, &partition.elr), (&ids(&[2]), &ids(elr)), "{dirs:?}");
+    }
 }

@@ -153,3 +153,24 @@ fn an_election_of_an_unknown_kind_is_refused() {
     let decision = cluster.controller.elect_leaders(&request);
     assert_eq!(decision.response.error_code, ErrorCode::InvalidRequest.code());
 }
+
+#[test]
+fn the_timer_elects_uncleanly_where_a_topic_has_come_to_allow_it() {
+    let mut cluster = Cluster::with_brokers(2);
+    cluster.create(vec![assigned("t", &[(0, &[1, 2])])]);
+    cluster.shrink("t", vec![1]);
+    cluster.pass(10);
+    cluster.beat(2);
+    assert_eq!(cluster.fence_stale(), ids(&[1]));
+    let more = cluster.take(cluster.controller.elect_leaderless());
+    assert_eq!((more, cluster.partition("t", 0).leader), (false, BrokerId::NONE), "nobody is allowed to");
+    let allowed = ConfigRecord {
+        resource_type: ResourceType::Topic as i8,
+        resource_name: "t".to_owned(),
+        name: "unclean.leader.election.enable".to_owned(),
+        value: Some("true".to_owned()),
+    };
+    cluster.append(allowed.into());
+    let more = cluster.take(cluster.controller.elect_leaderless());
+    assert_eq!((more, cluster.partition("t", 0).leader), (false, BrokerId(2)));
+}

@@ -173,6 +173,11 @@ fn kafka_18991_an_answer_to_another_fetch_is_dropped() {
     let _ = replicate(&mut partition, &answer(9, &batches));
     assert_eq!(partition.fetch_answered(&request, &answer(9, &batches)), Ok(Replication::Nothing));
     assert_eq!(at(&partition), (0, 9, 11, 11));
+
+    // An epoch without records was cut since: the offset is the same, the epoch before it is not.
+    let after_another =
+        FollowerFetch { last_fetched_epoch: LeaderEpoch(4), ..partition.next_fetch().unwrap() };
+    assert_eq!(partition.fetch_answered(&after_another, &parting(3, 5)), Ok(Replication::Nothing));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use super::*;
 use crate::types::BrokerEpoch;
 
+mod lag;
+
 const THIRD: BrokerId = BrokerId(3);
 const EVERYBODY: [BrokerId; 3] = [ME, OTHER, THIRD];
 const LAG_MAX: Duration = Duration::from_secs(30);

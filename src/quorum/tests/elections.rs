@@ -42,6 +42,9 @@ fn a_voter_votes_once_in_an_epoch_for_a_log_that_is_not_behind_its_own() {
     assert!(!node.vote(request(3, 5, (3, 99), false)).granted, "it has voted");
     assert!(node.vote(request(2, 5, (3, 20), false)).granted, "the first answer may be lost");
     assert!(node.vote(request(3, 6, (3, 20), false)).granted);
+    let wiped = VoterKey { directory: Uuid(77), ..key(3) };
+    let again = VoteRequest { candidate: wiped, ..request(3, 6, (3, 20), false) };
+    assert!(!node.vote(again).granted, "with another directory it is another candidate");
     assert_eq!(node.vote(request(2, 5, (3, 20), false)).known.error, ErrorCode::FencedLeaderEpoch);
 }
 
@@ -272,4 +275,43 @@ fn a_second_leader_of_the_same_epoch_is_not_believed() {
     assert_eq!((known.error, known.leader.map(|leader| leader.id.0)), (ErrorCode::InvalidRequest, Some(2)));
     assert_eq!(node.begin_quorum_epoch(3, 4).error, ErrorCode::FencedLeaderEpoch);
     assert_eq!(node.quorum.leader(), Some(BrokerId(2)));
+}
+
+#[test]
+fn kafka_10527_a_leader_that_restarts_votes_for_nobody_in_the_epoch_that_it_led() {
+    let led = ElectionState { epoch: LeaderEpoch(5), leader: Some(BrokerId(1)), voted: Some(key(1)) };
+    let start = start_of(1, formatted(&[1, 2, 3]));
+    let mut node = Node::start(Start { persisted: Some(led), log: log_of(&[(20, 3)]), ..start });
+    assert_eq!(node.quorum.role(), RoleName::Resigned);
+    assert!(!node.vote(request(3, 5, (3, 99), false)).granted, "though its log has lost what it wrote");
+    assert!(node.vote(request(3, 6, (3, 99), false)).granted);
+}
+
+#[test]
+fn a_vote_is_of_its_epoch_alone() {
+    let mut node = with_log(&[(20, 3)]);
+    assert!(node.vote(request(2, 5, (3, 20), false)).granted);
+    node.pass_until(RoleName::Prospective);
+    let (id, _) = node.sent_to(2).expect("it asks");
+    let known = Known { error: ErrorCode::None, epoch: LeaderEpoch(6), leader: None };
+    node.respond(id, Response::Vote(VoteResponse { known, granted: false }));
+    let expected = ElectionState { epoch: LeaderEpoch(6), leader: None, voted: None };
+    assert_eq!(node.quorum.election(), expected);
+    assert!(node.vote(request(3, 6, (3, 20), false)).granted);
+}
+
+#[test]
+fn who_can_get_no_majority_any_more_gives_up_at_once() {
+    for (ids, refusals) in [(&[1, 2][..], 1), (&[1, 2, 3], 2), (&[1, 2, 3, 4], 2)] {
+        let mut node = Node::start(Start { log: log_of(&[(20, 3)]), ..start_of(1, formatted(ids)) });
+        follow(&mut node, 5);
+        node.pass_until(RoleName::Prospective);
+        for id in &ids[1..=refusals] {
+            assert_eq!(node.quorum.role(), RoleName::Prospective, "{ids:?}");
+            let (request, _) = node.sent_to(*id).expect("it asks");
+            let response = VoteResponse { known: from_leader(2, 5), granted: false };
+            node.respond(request, Response::Vote(response));
+        }
+        assert_eq!(node.quorum.role(), RoleName::Follower, "{ids:?}");
+    }
 }

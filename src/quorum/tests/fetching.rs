@@ -226,3 +226,14 @@ fn a_restarted_follower_goes_on_with_its_leader() {
     assert_eq!(node.quorum.role(), RoleName::Follower);
     assert_eq!(fetch(&mut node).1.offset, Offset(10));
 }
+
+#[test]
+fn what_no_leader_says_it_is_from_is_not_appended() {
+    let mut node = follower(&[(10, 3)]);
+    let (id, _) = fetch(&mut node);
+    let known = Known { leader: None, ..from_leader(2, 5) };
+    let fetched = Some(Fetched::Records(vec![span(10, 11, 5)]));
+    let response = FetchResponse { known, high_watermark: Some(Offset(10)), fetched };
+    node.respond(id, Response::Fetch(response));
+    assert_eq!((&node.done[..], node.quorum.committed()), (&[][..], Offset(0)));
+}

@@ -248,3 +248,25 @@ fn a_node_that_stops_hands_over_and_stands_for_no_election() {
     node.pass(Duration::from_secs(10));
     assert_eq!(node.quorum.role(), RoleName::Follower);
 }
+
+#[test]
+fn kafka_15489_so_many_must_fetch_as_make_a_majority_with_the_leader() {
+    for (ids, needed) in [(&[1, 2][..], 1), (&[1, 2, 3], 1), (&[1, 2, 3, 4], 2), (&[1, 2, 3, 4, 5], 2)] {
+        for fetching in 0..=needed {
+            let mut node = Node::start(start_of(1, formatted(ids)));
+            node.pass_until(RoleName::Prospective);
+            [2, 3, 2].into_iter().for_each(|id| node.grant_from(id));
+            let (end, epoch) = (node.quorum.log().end(), node.quorum.epoch());
+            let fetch_from = |node: &mut Node, count: usize| {
+                ids[1..=count].iter().for_each(|id| assert!(node.fetch(*id, end, epoch).is_some()));
+            };
+            fetch_from(&mut node, needed);
+            assert!(node.quorum.leads().is_some());
+            node.pass(ms(2900));
+            fetch_from(&mut node, fetching);
+            node.pass(ms(100));
+            let stays = node.quorum.role() == RoleName::Leader;
+            assert_eq!(stays, fetching == needed, "{fetching} others of {ids:?} fetch");
+        }
+    }
+}

@@ -256,3 +256,13 @@ fn who_has_alone_the_record_of_its_removal_sees_it_through() {
     node.pass(Duration::from_secs(60));
     assert_eq!(node.quorum.role(), RoleName::Unattached, "now it knows");
 }
+
+#[test]
+fn kafka_16531_a_leader_that_removes_itself_does_not_keep_itself_in_office() {
+    let mut node = leader(&[1, 2, 3]);
+    assert_eq!(node.ask(remove(1)), None);
+    node.pass(ms(2900));
+    catch_up(&mut node, 2);
+    node.pass(ms(100));
+    assert_eq!(node.quorum.role(), RoleName::Resigned, "of two voters one does not fetch");
+}
