@@ -139,7 +139,10 @@ impl FrameReader {
         // Reading on behind what is there is cheapest, as long as it leads somewhere.
         let enough = frame.saturating_sub(length).max(self.own_target / 4);
         if self.own.capacity() - length < enough && !self.own.try_reclaim(room) {
-            self.own.reserve(room);
+            // `BytesMut::reserve` may make it twice as large as what it was.
+            let mut larger = BytesMut::with_capacity(length + room);
+            larger.extend_from_slice(&self.own);
+            self.own = larger;
             self.own_size = self.own_size.max(self.own.capacity());
         }
         &mut self.own
@@ -307,6 +310,17 @@ mod tests {
         assert!(reader.can_shrink());
         reader.shrink();
         assert!(!reader.can_shrink() && reader.buffer().capacity() <= OWN_MIN);
+    }
+
+    #[test]
+    fn the_connections_own_buffer_grows_no_further_than_it_may() {
+        let lengths = [8_675, 277_665, 100, 17_251, 4_238, 18_052, 15_783, 5_116, 60_417, 99_252, 119];
+        let bodies: Vec<Vec<u8>> = lengths.map(|length| vec![1; length]).into();
+        let mut reader = FrameReader::new(MIB, BufferPool::new(0));
+        let mut pieces = [usize::MAX, 6, 217, 1, 1].into_iter().cycle();
+        let frames = read_all(&mut reader, &framed(&bodies), || pieces.next().expect("it cycles"));
+        assert_eq!(frames, bodies);
+        assert!(reader.own_size <= OWN_MAX, "{}", reader.own_size);
     }
 
     proptest! {
