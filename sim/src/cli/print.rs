@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::run::{Plan, Report, Verdict};
 use crate::scenario::{Expect, Scenario};
-use crate::sweep::Tally;
+use crate::sweep::{Tally, is_idle};
 
 /// The line that reproduces a run.
 pub(super) fn reproduce(plan: &Plan) -> String {
@@ -81,6 +81,10 @@ pub(super) fn sweep(scenarios: &[Scenario], tallies: &[Tally], cpu_ns: u64) -> b
             println!("{} proves nothing: {reason}", scenario.name);
             proves = false;
         }
+    }
+    if let Some(reason) = is_idle(scenarios, tallies) {
+        println!("the sweep proves nothing: {reason}");
+        proves = false;
     }
     totals(tallies, cpu_ns);
     proves
