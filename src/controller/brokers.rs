@@ -205,12 +205,13 @@ impl Controller {
         let id = BrokerId(request.broker_id);
         let other_run = self.image().broker(id).filter(|it| it.incarnation != request.incarnation_id);
         // A run that holds the locks of all its directories, and knows by what they hold that the one before ended with
-        // the machine still up, has seen the end of it, whatever its session says: it need not wait for that. Anyone
-        // else may be another machine, with directories of its own or with a copy, or be late.
+        // the machine still up, has seen the end of it, whatever its session says: it need not wait for that. So has
+        // the broker of this controller's own node, which holds the same locks. Anyone else may be another machine,
+        // with directories of its own or with a copy, or be late.
         let follows = |broker: &BrokerRegistration| {
             let sorted = |ids: &[Uuid]| ids.iter().copied().collect::<BTreeSet<_>>();
             sorted(&broker.log_dirs) == sorted(&request.log_dirs)
-                && broker.epoch.0 == request.previous_broker_epoch
+                && (id == self.settings.node_id || broker.epoch.0 == request.previous_broker_epoch)
         };
         let is_other = |broker: &&std::sync::Arc<BrokerRegistration>| {
             heartbeats.is_alive(id, broker.epoch, now) && !follows(broker)

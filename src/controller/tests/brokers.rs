@@ -30,18 +30,20 @@ fn a_brokers_epoch_is_the_offset_of_its_registration_and_the_same_run_keeps_it()
 
 #[test]
 fn who_does_not_know_the_last_run_must_wait_too() {
-    let mut cluster = Cluster::with_brokers(1);
-    let epoch = cluster.broker(1).epoch;
-    let after = |previous_broker_epoch, run| BrokerRegistrationRequest {
+    let mut cluster = Cluster::with_brokers(2);
+    let (own, epoch) = (settings().node_id, cluster.broker(2).epoch);
+    assert_eq!(own, BrokerId(1));
+    let after = |previous_broker_epoch, id, run| BrokerRegistrationRequest {
         previous_broker_epoch,
-        ..registration(1, run)
+        ..registration(id, run)
     };
     for previous in [-1, epoch.0 - 1] {
-        let refusal = cluster.register(&after(previous, 2)).expect_err("it may be a copy, or late");
+        let refusal = cluster.register(&after(previous, 2, 9)).expect_err("it may be a copy, or late");
         assert_eq!(refusal.code, ErrorCode::DuplicateBrokerRegistration);
     }
-    assert!(cluster.register(&after(epoch.0, 2)).expect("it has seen the end of that run") > epoch);
-    assert!(cluster.broker(1).fenced);
+    assert!(cluster.register(&after(epoch.0, 2, 9)).expect("it has seen the end of that run") > epoch);
+    assert!(cluster.broker(2).fenced);
+    assert!(cluster.register(&after(-1, 1, 9)).is_ok(), "the controller's own node has no other run");
 }
 
 #[test]
