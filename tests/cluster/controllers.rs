@@ -58,6 +58,30 @@ async fn wait_for_topic(node: &TestNode, name: &str) {
     panic!("{name} is not among {known:?}");
 }
 
+/// A snapshot of the leader's takes the place of all segments. A crash when they are gone, and the checkpoint still
+/// says what they held, is no damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_the_old_log_and_the_new_one_is_no_damage() {
+    let mut cluster = Cluster::start_with(&SHORT_LOG).await;
+    let (away, topics) = (2, 40);
+    create_many(&cluster, 0..topics).await;
+    let dir = cluster.dir(away).to_owned();
+    let log = dir.join("__cluster_metadata-0");
+    let names = || std::fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let ends_with = |path: &std::path::Path, what: &str| path.extension().is_some_and(|it| it == what);
+    let has_snapshot = || names().iter().any(|path| ends_with(path, "checkpoint"));
+    wait_until("there is a snapshot", has_snapshot).await;
+    cluster.crash(away);
+    for path in names() {
+        if ["log", "index", "timeindex"].iter().any(|what| ends_with(&path, what)) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    std::fs::write(dir.join("recovery-point-offset-checkpoint"), "0\n1\n__cluster_metadata 0 2\n").unwrap();
+    cluster.restart(away).await;
+    wait_for_topic(cluster.nodes[away].as_ref().unwrap(), &format!("t{}", topics - 1)).await;
+}
+
 /// A controller that was away while the log was cut gets the snapshot in its place, and so does a broker that was
 /// never there before.
 #[tokio::test(flavor = "multi_thread")]

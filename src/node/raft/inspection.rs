@@ -102,15 +102,19 @@ fn segment_of(name: &str) -> Option<Offset> {
     }
 }
 
-/// Where the log begins: at offset 0, or where one of its snapshots ends.
+/// Where the log begins: at offset 0, or where one of its snapshots ends. Where there is no segment, a crash came while
+/// a snapshot of the leader's, which is there by then, took the place of all of them.
 fn log_start<D: Disk>(
     dir: &Path,
     segments: &[Offset],
     snapshots: &Snapshots<D>,
 ) -> Result<Offset, MetadataLogError> {
-    let Some(base) = segments.first().copied().filter(|base| *base > Offset::ZERO) else {
-        return Ok(Offset::ZERO);
+    let Some(base) = segments.first().copied() else {
+        return Ok(snapshots.ids().map(|id| id.end).max().unwrap_or(Offset::ZERO));
     };
+    if base == Offset::ZERO {
+        return Ok(Offset::ZERO);
+    }
     match snapshots.first_from(base) {
         Some(id) => Ok(id.end),
         None => Err(MetadataLogError::NoSnapshot { dir: dir.to_owned(), base }),
