@@ -14,6 +14,7 @@ use ottla::config::Texts;
 use ottla::config::server::ServerConfig;
 use ottla::env::tokio::TokioEnv;
 use ottla::env::{Clock as _, Env as _};
+use ottla::error_code::ErrorCode;
 use ottla::node::ReplicaSnapshot;
 use ottla::types::{BrokerId, Offset};
 use tempfile::TempDir;
@@ -156,9 +157,17 @@ impl Cluster {
         }
     }
 
+    /// The partition as some node tells of it, once that has heard of its topic.
     pub(crate) async fn partition(&self, topic: &str) -> Partition {
-        let described = self.admin().describe_topics(&[topic.to_owned()]).await.unwrap();
-        described.into_iter().next().unwrap().1.unwrap().partitions[&0].clone()
+        for _ in 0..PATIENCE.as_millis() / 50 {
+            let described = self.admin().describe_topics(&[topic.to_owned()]).await.unwrap();
+            match described.into_iter().next().unwrap().1 {
+                Ok(topic) => return topic.partitions[&0].clone(),
+                Err(error) => assert_eq!(error.code(), Some(ErrorCode::UnknownTopicOrPartition), "{error}"),
+            }
+            pause().await;
+        }
+        panic!("nobody has heard of {topic}");
     }
 
     /// The place of the partition's leader.
