@@ -61,6 +61,7 @@ async fn wait_for_topic(node: &TestNode, name: &str) {
 /// A snapshot of the leader's takes the place of all segments. A crash when they are gone, and the checkpoint still
 /// says what they held, is no damage.
 #[tokio::test(flavor = "multi_thread")]
+#[expect(clippy::disallowed_methods, reason = "files are taken away from a node that is down")]
 async fn a_crash_between_the_old_log_and_the_new_one_is_no_damage() {
     let mut cluster = Cluster::start_with(&SHORT_LOG).await;
     let (away, topics) = (2, 40);
