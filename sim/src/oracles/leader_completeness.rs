@@ -1,11 +1,11 @@
 //! `leader-completeness` (DESIGN, "What we promise"; LeaderCompleteness of Raft): what some replica has shown as
-//! committed is in the log of every leader that is elected later, and no two replicas show different records as
-//! committed at one offset.
+//! committed is in the log of every leader of that epoch or a later one, and no two replicas show different records
+//! as committed at one offset. Who hears late of his election may be the leader of an earlier epoch.
 
 use std::collections::BTreeMap;
 
 use ottla::env::Event;
-use ottla::types::{HighWatermark, LogStart, Offset, PartitionKey};
+use ottla::types::{HighWatermark, LeaderEpoch, LogStart, Offset, PartitionKey};
 
 use super::logs::{Batch, Log, Logs};
 use super::{Evidence, Violation};
@@ -18,11 +18,12 @@ pub(super) fn check(evidence: &Evidence) -> Option<Violation> {
         let node = observed.life.node;
         logs.take(node, &observed.event);
         let message = match &observed.event {
-            Event::PositionsMoved { partition, high_watermark, log_start, .. } => {
-                committed.extend(&logs, node, *partition, *high_watermark, *log_start)
+            Event::PositionsMoved { partition, leader_epoch, high_watermark, log_start, .. } => {
+                committed.extend(&logs, node, (*partition, *leader_epoch), *high_watermark, *log_start)
             }
-            Event::LeaderElected { partition, epoch_start, .. } => {
-                let missing = committed.missing_in(*partition, &logs.of(node, *partition), *epoch_start);
+            Event::LeaderElected { partition, leader_epoch, epoch_start, .. } => {
+                let log = logs.of(node, *partition);
+                let missing = committed.missing_in((*partition, *leader_epoch), &log, *epoch_start);
                 missing.map(|what| format!("{node} leads {partition} and {what}"))
             }
             _ => None,
@@ -36,8 +37,8 @@ struct Committed {
     batches: BTreeMap<PartitionKey, BTreeMap<Offset, (Batch, NodeId)>>,
     /// Up to where each replica was looked at.
     seen: BTreeMap<(NodeId, PartitionKey), Offset>,
-    /// The greatest high watermark that anybody has shown, and who.
-    greatest: BTreeMap<PartitionKey, (Offset, NodeId)>,
+    /// The greatest high watermark that anybody has shown in each epoch, and who.
+    greatest: BTreeMap<PartitionKey, BTreeMap<LeaderEpoch, (Offset, NodeId)>>,
 }
 
 impl Committed {
@@ -45,7 +46,7 @@ impl Committed {
         &mut self,
         logs: &Logs,
         node: NodeId,
-        partition: PartitionKey,
+        (partition, epoch): (PartitionKey, LeaderEpoch),
         high_watermark: HighWatermark,
         log_start: LogStart,
     ) -> Option<String> {
@@ -53,7 +54,7 @@ impl Committed {
         let seen = self.seen.entry((node, partition)).or_default();
         // Batches end at high watermarks mostly; one that does not is looked at again.
         let from = (*seen).min(end).max(log_start.offset());
-        let greatest = self.greatest.entry(partition).or_insert((end, node));
+        let greatest = self.greatest.entry(partition).or_default().entry(epoch).or_insert((end, node));
         *greatest = (*greatest).max((end, node));
         let batches = self.batches.entry(partition).or_default();
         for (base, batch) in logs.within(node, partition, from, end) {
@@ -68,11 +69,18 @@ impl Committed {
         None
     }
 
-    fn missing_in(&self, partition: PartitionKey, log: &Log, log_end: Offset) -> Option<String> {
-        if let Some((end, by)) = self.greatest.get(&partition).filter(|(end, _)| *end > log_end) {
+    fn missing_in(
+        &self,
+        (partition, epoch): (PartitionKey, LeaderEpoch),
+        log: &Log,
+        log_end: Offset,
+    ) -> Option<String> {
+        let (end, by) =
+            self.greatest.get(&partition)?.range(..=epoch).map(|(_, greatest)| *greatest).max()?;
+        if end > log_end {
             return Some(format!("its log ends at {log_end}, though {by} has committed up to {end}"));
         }
-        let committed = self.batches.get(&partition)?.range(log.start..);
+        let committed = self.batches.get(&partition)?.range(log.start.min(end)..end);
         committed.clone().find_map(|(base, (batch, by))| {
             let there = log.batches.get(base).filter(|there| *there != batch)?;
             Some(format!("has {there:?} at {base}, though {by} has committed {batch:?}"))
@@ -100,6 +108,19 @@ mod tests {
         assert_eq!(check(&then(vec![(2, elected(2, 5))])), None);
         let message = check(&then(vec![(3, elected(2, 0))])).expect("3 has nothing").message;
         assert!(message.ends_with("its log ends at 0, though node-1 has committed up to 5"), "{message}");
+    }
+
+    #[test]
+    fn who_hears_late_of_an_earlier_epoch_need_not_have_what_was_committed_since() {
+        let mut in_epoch_one = moved(0, 5, 5, 5);
+        let Event::PositionsMoved { leader_epoch, .. } = &mut in_epoch_one else { unreachable!() };
+        *leader_epoch = LeaderEpoch(1);
+        let run = |epoch| {
+            said_by(vec![(1, appended(1, 0, 5, 77)), (1, in_epoch_one.clone()), (3, elected(epoch, 0))])
+        };
+        assert_eq!(check(&run(0)), None);
+        let message = check(&run(1)).expect("that epoch has committed").message;
+        assert!(message.contains("its log ends at 0"), "{message}");
     }
 
     #[test]
