@@ -474,6 +474,40 @@ async fn a_failed_directory_fails_the_deletion_of_its_own_records_alone() {
 }
 
 #[tokio::test]
+async fn what_must_not_be_deleted_is_refused_partition_by_partition() {
+    let (_dir, node) = started(&[]).await;
+    node.create("t", 2, &[]).await;
+    node.create("compacted", 1, &[("cleanup.policy", "compact")]).await;
+    node.create("both", 1, &[("cleanup.policy", "compact,delete")]).await;
+    node.create("__consumer_offsets", 1, &[]).await;
+    let connection = node.connect().await;
+    for index in [0, 0, 0, 1] {
+        assert_eq!(produce(&connection, vec![("t", index, batch(&["x"]))]).await[0].error_code, 0);
+    }
+    use ErrorCode::*;
+    for (topic, index, offset, expected) in [
+        ("t", 0, 4, (OffsetOutOfRange, -1)),
+        ("t", 0, -2, (OffsetOutOfRange, -1)),
+        ("t", 0, 2, (None, 2)),
+        ("t", 0, 1, (None, 2)),
+        ("t", 0, -1, (None, 3)),
+        ("t", 1, 0, (None, 0)),
+        ("t", 2, 0, (UnknownTopicOrPartition, -1)),
+        ("missing", 0, 0, (UnknownTopicOrPartition, -1)),
+        ("compacted", 0, 0, (PolicyViolation, -1)),
+        ("both", 0, 0, (None, 0)),
+        ("__consumer_offsets", 0, 0, (InvalidTopicException, -1)),
+    ] {
+        let partitions = vec![DeleteRecordsPartition { partition_index: index, offset }];
+        let topics = vec![DeleteRecordsTopic { name: topic.to_owned(), partitions }];
+        let response = call(&connection, &DeleteRecordsRequest { topics, timeout_ms: 5_000 }).await;
+        let result = &response.topics[0].partitions[0];
+        let seen = (ErrorCode::from_code(result.error_code).unwrap(), result.low_watermark);
+        assert_eq!(seen, expected, "{topic}-{index} to {offset}");
+    }
+}
+
+#[tokio::test]
 async fn a_request_for_too_much_metadata_is_refused_and_stops_nothing() {
     let (_dir, node) = started(&[]).await;
     let replicas = "0:1,".repeat(8_000) + "0:1";

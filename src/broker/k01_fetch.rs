@@ -10,10 +10,10 @@
 //! KAFKA_STORAGE_ERROR, which consumers retry.
 //!
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
-//! (KIP-320): see [`partition`](crate::partition). From version 11 on a consumer is served by a follower, too
-//! (KIP-392); the leader sends it there, without records, if `replica.selector.class` is set and a follower in the
-//! consumer's rack has what it asks for. A follower out of sync gets no records of a throttled partition while the
-//! rate is exceeded ([`throttles`](crate::node::throttles)).
+//! (KIP-320): see [`partition`](crate::partition). A consumer reads from the leader. If `replica.selector.class` is
+//! set, the leader sends it, without records, to a follower in its rack that has what it asks for, and from version
+//! 11 on followers answer (KIP-392); Kafka's always do. A follower out of sync gets no records of a throttled
+//! partition while the rate is exceeded ([`throttles`](crate::node::throttles)).
 
 mod resting;
 
@@ -70,7 +70,7 @@ pub(super) async fn reply<E: Env>(broker: &Broker<E>, request: IncomingRequest) 
         Err(error) => return Reply::Now(malformed(&context, &error)),
     };
     drop((body, permit));
-    let reader = match Reader::of(&context, &fetch) {
+    let reader = match Reader::of(broker, &context, &fetch) {
         Ok(reader) => reader,
         Err(code) => return Reply::Now(refuse_all(&context, &fetch, code)),
     };
@@ -113,11 +113,16 @@ impl Reader {
     /// # Errors
     ///
     /// What every partition is answered.
-    fn of(context: &RequestContext, fetch: &FetchRequest) -> Result<Self, ErrorCode> {
+    fn of<E: Env>(
+        broker: &Broker<E>,
+        context: &RequestContext,
+        fetch: &FetchRequest,
+    ) -> Result<Self, ErrorCode> {
         let replica = BrokerId(fetch.replica_id.max(fetch.replica_state.replica_id));
         if replica.0 < 0 {
             let isolation = Isolation::from_code(fetch.isolation_level).ok_or(ErrorCode::InvalidRequest)?;
-            let any = context.api_version >= FOLLOWERS_SINCE;
+            let by_rack = broker.config.replication.rack_aware_reads;
+            let any = by_rack && context.api_version >= FOLLOWERS_SINCE;
             let from = if any { ReadFrom::AnyReplica } else { ReadFrom::Leader };
             return Ok(Self::Consumer { isolation, from });
         }
@@ -341,7 +346,7 @@ impl<E: Env> Fetching<E> {
         from: Offset,
     ) -> Option<BrokerId> {
         let Reader::Consumer { from: ReadFrom::AnyReplica, .. } = self.reader else { return None };
-        let goes = self.broker.config.replication.rack_aware_reads && !self.rack.is_empty();
+        let goes = !self.rack.is_empty();
         goes.then(|| replica.preferred_read_replica(&self.rack, from, &published.brokers)).flatten()
     }
 

@@ -1,11 +1,14 @@
 //! What followers fetch, when they count as in sync, and who reads from them.
 
+use ottla::error_code::ErrorCode;
 use ottla::types::{BrokerId, Offset};
+use ottla::wire::messages::delete_records::*;
 use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
 use ottla::wire::messages::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use ottla::wire::messages::list_offsets::*;
 
 use crate::cluster::{Cluster, NODES};
-use crate::node::{call, call_at};
+use crate::node::{batch, call, call_at, produce};
 
 /// F1: what the leader has deleted goes at the follower, too, though it was committed.
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +62,30 @@ async fn the_isr_shrinks_by_lag_and_expands_again() {
     cluster.wait_for("t", |partition| partition.isr.len() == NODES).await;
     cluster.wait_until_all_have("t", 20).await;
     cluster.check("t", 20).await;
+}
+
+/// Only the leader answers, not who follows, nor who has no replica.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_lead_says_so_to_producers_consumers_and_deleters() {
+    let cluster = Cluster::start().await;
+    cluster.create_spread("t", 1, NODES - 1, &[("min.insync.replicas", "1")]).await;
+    cluster.produce("t", 0..10).await;
+    let leader = cluster.leader("t").await;
+    for index in 0..NODES {
+        let connection = cluster.connect(index).await;
+        let produced = produce(&connection, vec![("t", 0, batch(&["x"]))]).await[0].error_code;
+        let fetched = fetch(&cluster, index, "", 0).await.error_code;
+        let partitions = vec![ListOffsetsPartition { timestamp: -2, ..ListOffsetsPartition::default() }];
+        let topics = vec![ListOffsetsTopic { name: "t".to_owned(), partitions }];
+        let list = ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };
+        let listed = call_at(&connection, &list, 7).await.topics[0].partitions[0].error_code;
+        let partitions = vec![DeleteRecordsPartition { partition_index: 0, offset: 1 }];
+        let topics = vec![DeleteRecordsTopic { name: "t".to_owned(), partitions }];
+        let delete = DeleteRecordsRequest { topics, timeout_ms: 5_000 };
+        let deleted = call(&connection, &delete).await.topics[0].partitions[0].error_code;
+        let expected = if index == leader { ErrorCode::None } else { ErrorCode::NotLeaderOrFollower };
+        assert_eq!([produced, fetched, listed, deleted], [expected.code(); 4], "node {index} of {leader}");
+    }
 }
 
 /// What a consumer in a rack is answered.
