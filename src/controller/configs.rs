@@ -137,12 +137,14 @@ fn check_broker_name(name: &str) -> Result<(), Refusal> {
 }
 
 impl Draft<'_> {
-    /// Has ELRs follow the `min.insync.replicas` now in force, if one was changed.
+    /// Has ELRs, and reassignments that wait for enough in sync, follow the `min.insync.replicas` now in force, if one
+    /// was changed.
     fn follow_min_isr(&mut self) {
         let is_min_isr =
             |record: &MetadataRecord| matches!(record, MetadataRecord::Config(it) if it.name == MIN_ISR);
-        if self.image().elr_enabled() && self.records().iter().any(is_min_isr) {
-            for key in self.partitions(|_, partition| !partition.elr.is_empty()) {
+        if self.records().iter().any(is_min_isr) {
+            for key in self.partitions(|_, partition| !partition.elr.is_empty() || partition.is_reassigning())
+            {
                 self.alter(key, |_| {});
             }
         }

@@ -47,14 +47,6 @@ impl Heartbeats {
         heartbeats
     }
 
-    /// Notes that a broker lives, where its request itself has to wait. A registration that has no session gets
-    /// none: the request is still to be checked.
-    pub fn touch(&mut self, id: BrokerId, epoch: BrokerEpoch, now: Mono) {
-        if let Some(session) = self.sessions.get_mut(&id).filter(|session| session.epoch == epoch) {
-            session.heard = session.heard.max(now);
-        }
-    }
-
     /// Whether a registration has a session that has not expired.
     pub fn is_alive(&self, id: BrokerId, epoch: BrokerEpoch, now: Mono) -> bool {
         self.session(id, epoch).is_some_and(|session| now <= session.heard + self.timeout)
@@ -119,12 +111,9 @@ mod tests {
     #[test]
     fn a_session_lives_for_the_timeout_after_the_last_sign_of_life() {
         let mut heartbeats = Heartbeats::new(Duration::from_secs(9));
-        heartbeats.touch(ID, EPOCH, at(1));
-        assert!(!heartbeats.is_alive(ID, EPOCH, at(1)), "nobody has checked who that is");
         heartbeats.hear(ID, EPOCH, Offset(0), at(1));
         assert!(heartbeats.is_alive(ID, EPOCH, at(10)) && !heartbeats.is_alive(ID, EPOCH, at(11)));
-        heartbeats.touch(ID, EPOCH, at(5));
-        heartbeats.touch(ID, EPOCH, at(3));
+        heartbeats.hear(ID, EPOCH, Offset(0), at(5));
         assert!(heartbeats.is_alive(ID, EPOCH, at(14)) && !heartbeats.is_alive(ID, EPOCH, at(15)));
     }
 
@@ -137,7 +126,6 @@ mod tests {
         heartbeats.hear(ID, EPOCH, Offset(9), at(2));
         assert_eq!(heartbeats.shutdown_offset(ID, EPOCH), Some(Offset(7)), "the first one stays");
         let next = BrokerEpoch(6);
-        heartbeats.touch(ID, next, at(2));
         assert!(!heartbeats.is_alive(ID, next, at(2)));
         heartbeats.hear(ID, next, Offset(9), at(3));
         assert!(heartbeats.is_alive(ID, next, at(3)) && !heartbeats.is_alive(ID, EPOCH, at(3)));

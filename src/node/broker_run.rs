@@ -4,8 +4,8 @@
 //! lost. After a clean stop the directories say so with Kafka's own mark. After a crash of the process alone,
 //! which Kafka takes for the worst, the page cache is still there: the machine has not booted since, and all
 //! directories are those of before. Each directory keeps a small file for that, of our own format since Kafka
-//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["<id> <path>"]}`. The path tells the directory
-//! from a copy of it, whose original may be in use.
+//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["<id> <path>"]}`. The path, from the root, tells
+//! the directory from a copy of it, whose original may be in use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::directories::{FoundDirectory, LogDirectory};
-use crate::env::{DiskError, Env};
+use crate::env::{Disk as _, DiskError, Env};
 use crate::log::checkpoint::{read_file, replace_file};
 use crate::types::BrokerEpoch;
 
@@ -56,7 +56,7 @@ async fn after_crash<E: Env>(
     let Some(bytes) = read_file(env.disk(), &path.join(NAME)).await? else { return Ok(None) };
     let run: Option<Run> = serde_json::from_slice(&bytes).ok();
     let same = |run: &Run| {
-        run.version == VERSION && run.boot_id == env.boot_id() && run.directories == places_of(data)
+        run.version == VERSION && run.boot_id == env.boot_id() && run.directories == places_of(env, data)
     };
     Ok(run.filter(same).map(|run| BrokerEpoch(run.broker_epoch)))
 }
@@ -68,8 +68,8 @@ pub(super) async fn keep<E: Env>(env: &E, data: &[Arc<LogDirectory>], epoch: Bro
     if data.iter().any(|directory| !directory.is_online()) {
         return forget(env, data).await;
     }
-    let run =
-        Run { version: VERSION, broker_epoch: epoch.0, boot_id: env.boot_id(), directories: places_of(data) };
+    let (boot_id, directories) = (env.boot_id(), places_of(env, data));
+    let run = Run { version: VERSION, broker_epoch: epoch.0, boot_id, directories };
     let content = serde_json::to_vec(&run).expect("plain data can be written");
     for directory in data {
         if let Err(error) = replace_file(env.disk(), directory.path(), NAME, &content).await {
@@ -78,17 +78,21 @@ pub(super) async fn keep<E: Env>(env: &E, data: &[Arc<LogDirectory>], epoch: Bro
     }
 }
 
-/// Takes that back: a directory has failed, and nobody knows what is in it.
+/// Takes that back: a directory has failed, and nobody knows what is in it. Its own note goes, too, if it still can
+/// be written: what the failure took from the page cache must not count as there at the next start.
 pub(super) async fn forget<E: Env>(env: &E, data: &[Arc<LogDirectory>]) {
-    for directory in data.iter().filter(|directory| directory.is_online()) {
-        if let Err(error) = replace_file(env.disk(), directory.path(), NAME, b"").await {
+    for directory in data {
+        let forgotten = replace_file(env.disk(), directory.path(), NAME, b"").await;
+        if let (Err(error), true) = (forgotten, directory.is_online()) {
             directory.report_failure(&error.to_string());
         }
     }
 }
 
-fn places_of(data: &[Arc<LogDirectory>]) -> Vec<String> {
-    let place = |directory: &Arc<LogDirectory>| format!("{} {}", directory.id(), directory.path().display());
+fn places_of<E: Env>(env: &E, data: &[Arc<LogDirectory>]) -> Vec<String> {
+    let place = |directory: &Arc<LogDirectory>| {
+        format!("{} {}", directory.id(), env.disk().absolute(directory.path()).display())
+    };
     let mut places: Vec<String> = data.iter().map(place).collect();
     places.sort();
     places

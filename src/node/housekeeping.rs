@@ -30,6 +30,9 @@ const PRODUCER_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 /// When retention is first checked after the start, as in Kafka.
 const RETENTION_INITIAL_DELAY: Duration = Duration::from_secs(30);
 
+/// When retention is checked again after it has had logs rolled.
+const ROLL_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long deleted partitions' files stay (`log.segment.delete.delay.ms`, whose default this is).
 const DIRECTORY_DELETE_DELAY: Duration = Duration::from_secs(60);
 
@@ -192,8 +195,9 @@ impl<E: Env> Housekeeper<E> {
             schedule.log_starts = now + self.config.log_start_checkpoint_interval;
         }
         if schedule.retention <= now {
-            self.retain(schedule).await;
-            schedule.retention = now + self.config.retention_check_interval;
+            let interval = self.config.retention_check_interval;
+            let rolling = self.retain(schedule).await;
+            schedule.retention = now + if rolling { interval.min(ROLL_PATIENCE) } else { interval };
         }
         if schedule.producers <= now {
             self.expire_producers();
@@ -270,28 +274,29 @@ impl<E: Env> Housekeeper<E> {
         }
     }
 
-    /// Takes out of every log what retention has passed.
-    async fn retain(&mut self, schedule: &mut Schedule<E::Disk>) {
+    /// Takes out of every log what retention has passed. Says whether a log is being rolled so that more can go.
+    ///
+    /// Waits for nobody who may be waiting for a chore of this task: not for a roll, which comes after other
+    /// replicas' truncations, nor for files whose users have one under way.
+    async fn retain(&mut self, schedule: &mut Schedule<E::Disk>) -> bool {
         let replicas = Arc::clone(&self.metadata.current().replicas);
-        let mut retirements = Vec::new();
+        let (mut rolling, mut retirements) = (false, Vec::new());
         for replica in replicas.values().filter(|replica| replica.directory().is_online()) {
             let now = self.env.clock().wall();
-            if let Some(rolled) = replica.roll_for_retention(now) {
-                // Whether it was rolled shows in what can be retired now.
-                let _ = rolled.await;
-            }
+            rolling |= replica.roll_for_retention(now);
             if let Some(retirement) = replica.retire(now) {
                 retirements.push((Arc::clone(replica), retirement));
             }
         }
         if retirements.is_empty() {
-            return;
+            return rolling;
         }
         // The log start is durable before the first file goes: else a crash would leave a log that begins with
         // records that were deleted on purpose.
         self.checkpoint(LOG_START_CHECKPOINT, log_start).await;
         for (replica, retirement) in retirements {
-            let Some(_files) = replica.use_files().await else { continue };
+            // Of who is being deleted or closed: all goes with the topic, or at the next start.
+            let Some(_files) = replica.try_use_files() else { continue };
             // A checkpoint that could not be written has taken its directory offline.
             if !replica.directory().is_online() {
                 continue;
@@ -304,6 +309,7 @@ impl<E: Env> Housekeeper<E> {
                 Err(error) => replica.fail_log(error),
             }
         }
+        rolling
     }
 
     fn expire_producers(&self) {

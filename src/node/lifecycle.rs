@@ -9,7 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use super::broker_run;
 use super::controller_channel::{ChannelError, ControllerChannel};
 use super::directories::LogDirectory;
-use super::metadata::Metadata;
+use super::metadata::{Metadata, Published};
 use super::publisher::Registered;
 use super::raft::Leadership;
 use crate::client::futures::{Either, race};
@@ -163,17 +163,20 @@ impl<E: Env> Lifecycle<E> {
                     }
                     self.pause(fenced, epoch).await;
                 }
-                Beat::Stranger if self.is_unregistered(epoch) => {
-                    if self.leaving.is_wanted() {
+                Beat::Stranger => match standing(&self.metadata.current(), self.id(), epoch) {
+                    Standing::Registered => self.pause(false, epoch).await,
+                    Standing::Displaced => epoch = self.register().await?,
+                    Standing::Unregistered if self.leaving.is_wanted() => {
                         self.leaving.grant();
                         return Ok(());
                     }
-                    tracing::warn!(
-                        "this broker was unregistered: it does not serve until it is started again"
-                    );
-                    self.pause(false, epoch).await;
-                }
-                Beat::Stranger => epoch = self.register().await?,
+                    Standing::Unregistered => {
+                        tracing::warn!(
+                            "this broker was unregistered: it does not serve until it is started again"
+                        );
+                        self.pause(false, epoch).await;
+                    }
+                },
                 Beat::ShutDown => {
                     self.leaving.grant();
                     return Ok(());
@@ -183,10 +186,8 @@ impl<E: Env> Lifecycle<E> {
         }
     }
 
-    /// Whether somebody has taken this run's registration away (UnregisterBroker), rather than another run.
-    fn is_unregistered(&self, epoch: BrokerEpoch) -> bool {
-        let published = self.metadata.current();
-        published.end.0 > epoch.0 && published.image.broker(BrokerId(self.registration.broker_id)).is_none()
+    fn id(&self) -> BrokerId {
+        BrokerId(self.registration.broker_id)
     }
 
     /// Registers as long as that may take at a start. A later registration is tried for ever: the broker has been
@@ -236,7 +237,7 @@ impl<E: Env> Lifecycle<E> {
     /// is known, and under which controller: a new one gives everybody a new session.
     fn check_used(&self, before: Option<(Mono, LeaderEpoch)>) -> Result<(Mono, LeaderEpoch), LifecycleError> {
         let (now, epoch) = (self.env.clock().now(), self.channel.leader_epoch());
-        let id = BrokerId(self.registration.broker_id);
+        let id = self.id();
         match before.filter(|(_, known)| *known == epoch) {
             None => {
                 tracing::warn!(%id, "a broker with this id was alive a moment ago: its session has to end first");
@@ -313,6 +314,27 @@ impl<E: Env> Lifecycle<E> {
 /// How often a broker that wants to leave asks whether it may.
 const LEAVING_INTERVAL: Duration = Duration::from_millis(50);
 
+/// What has become of a registration, as far as this node's metadata go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It stands. A controller that says otherwise is ahead.
+    Registered,
+    /// Another run has registered since.
+    Displaced,
+    /// Somebody has taken it away (UnregisterBroker).
+    Unregistered,
+}
+
+fn standing<E: Env>(published: &Published<E>, id: BrokerId, epoch: BrokerEpoch) -> Standing {
+    match published.image.broker(id) {
+        // Our own registration is not here yet.
+        _ if published.end.0 <= epoch.0 => Standing::Registered,
+        Some(broker) if broker.epoch == epoch => Standing::Registered,
+        Some(_) => Standing::Displaced,
+        None => Standing::Unregistered,
+    }
+}
+
 /// What a heartbeat came to.
 enum Beat {
     Alive {
@@ -322,4 +344,35 @@ enum Beat {
     Stranger,
     ShutDown,
     Unheard,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller;
+    use crate::env::tokio::TokioEnv;
+    use crate::types::Offset;
+    use crate::wire::metadata::RegisterBrokerRecord;
+
+    #[test]
+    fn only_metadata_that_are_far_enough_say_that_a_registration_is_gone() {
+        let id = BrokerId(5);
+        let mut metadata = controller::Metadata::empty();
+        let published = |metadata: &controller::Metadata, end| {
+            Published::<TokioEnv>::bare(Arc::new(metadata.published().clone()), Offset(end))
+        };
+        let nothing = published(&metadata, 8);
+        assert_eq!(standing(&nothing, id, BrokerEpoch(8)), Standing::Registered, "it is to come");
+        assert_eq!(standing(&nothing, id, BrokerEpoch(7)), Standing::Unregistered);
+        let record = RegisterBrokerRecord { broker_id: 5, broker_epoch: 7, ..Default::default() };
+        metadata.replay(Offset(7), LeaderEpoch(1), &record.into()).expect("it can be applied");
+        let registered = published(&metadata, 9);
+        assert_eq!(
+            standing(&registered, id, BrokerEpoch(7)),
+            Standing::Registered,
+            "the controller is ahead"
+        );
+        assert_eq!(standing(&registered, id, BrokerEpoch(3)), Standing::Displaced);
+        assert_eq!(standing(&registered, id, BrokerEpoch(9)), Standing::Registered, "it is to come");
+    }
 }

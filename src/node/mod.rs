@@ -85,6 +85,8 @@ pub struct Node<E: Env> {
     metadata: Metadata<E>,
     housekeeping: Housekeeping,
     directories: Vec<Arc<LogDirectory>>,
+    /// Those of them that hold replicas.
+    data_directories: Vec<Arc<LogDirectory>>,
     /// Syncs and preparations.
     workers: Vec<E::Task>,
     /// Of a controller.
@@ -293,8 +295,13 @@ impl<E: Env> Node<E> {
         drop(self.supervisor);
         let failure = failure.or_else(|| self.failures.try_recv().ok());
         let mut outcome = failure.map_or(Ok(()), Err);
+        let has_lost = self.data_directories.iter().any(|directory| !directory.is_online());
+        if has_lost {
+            broker_run::forget(&self.env, &self.data_directories).await;
+        }
         if !has_failed {
-            let epoch = self.registered.epoch().unwrap_or(BrokerEpoch::NONE);
+            // What lay in a directory that has failed need not be there at the next start (E3).
+            let epoch = self.registered.epoch().filter(|_| !has_lost).unwrap_or(BrokerEpoch::NONE);
             let marked = mark_clean(&self.env, &self.directories, epoch).await;
             outcome = outcome.and(marked);
         }

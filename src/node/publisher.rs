@@ -48,6 +48,13 @@ impl Publishing {
         }
     }
 
+    /// Waits until there is something to take. A notice alone may be of an image that was taken since.
+    async fn newer(&self) {
+        while self.lock().latest.is_none() {
+            self.shared.1.notified().await;
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.shared.0.lock().expect("nothing panics under this lock")
     }
@@ -168,7 +175,7 @@ async fn open<E: Env>(
 impl Registered {
     /// The epoch; `None` if newer metadata come before it is known.
     async fn wait_or(&self, publishing: &Publishing) -> Option<BrokerEpoch> {
-        let (mut epoch, mut newer) = (pin!(self.wait()), pin!(publishing.shared.1.notified()));
+        let (mut epoch, mut newer) = (pin!(self.wait()), pin!(publishing.newer()));
         poll_fn(|context| {
             if let Poll::Ready(epoch) = epoch.as_mut().poll(context) {
                 return Poll::Ready(Some(epoch));
@@ -189,4 +196,32 @@ async fn unless<T>(stop: &mut oneshot::Receiver<()>, future: impl Future<Output 
         future.as_mut().poll(context).map(Some)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_notice_of_metadata_that_were_taken_is_not_newer_metadata() {
+        let (publishing, registered) = (Publishing::default(), Registered::default());
+        let image = Arc::new(Image::empty());
+        // Two images before the publisher looks: it is woken by the first, and a notice is left of the second.
+        let mut next = pin!(publishing.next());
+        let parked = poll_fn(|context| Poll::Ready(next.as_mut().poll(context).is_pending())).await;
+        assert!(parked);
+        publishing.publish(Arc::clone(&image), Offset(1));
+        publishing.publish(image, Offset(2));
+        assert_eq!(next.await.1, Offset(2));
+        let registering = async {
+            tokio::task::yield_now().await;
+            registered.set(BrokerEpoch(7));
+        };
+        let (epoch, ()) = tokio::join!(registered.wait_or(&publishing), registering);
+        assert_eq!(epoch, Some(BrokerEpoch(7)));
+        // What is newer is noticed.
+        let unknown = Registered::default();
+        let leaving = async { publishing.publish(Arc::new(Image::empty()), Offset(3)) };
+        assert_eq!(tokio::join!(unknown.wait_or(&publishing), leaving).0, None);
+    }
 }

@@ -468,6 +468,10 @@ impl<E: Env> Replica<E> {
     /// Takes from the log what retention has passed; whoever gets it runs it.
     pub(super) fn retire(&self, now: WallMs) -> Option<Retirement<E::Disk>> {
         let mut state = self.lock();
+        // What a truncation has been decided to leave must still be there when it begins.
+        if state.partition.truncating().is_some() {
+            return None;
+        }
         let high_watermark = state.partition.positions().high_watermark.offset();
         let retirement = state.log.retire(now, high_watermark).ok()??;
         let advance = state.partition.raise_log_start(retirement.log_start());
@@ -478,15 +482,19 @@ impl<E: Env> Replica<E> {
         Some(retirement)
     }
 
-    /// Begins a roll if the active segment should leave by retention; says when it is done.
-    pub(super) fn roll_for_retention(self: &Arc<Self>, now: WallMs) -> Option<oneshot::Receiver<()>> {
+    /// Has the log rolled if the active segment should leave by retention; says whether that is under way.
+    pub(super) fn roll_for_retention(self: &Arc<Self>, now: WallMs) -> bool {
         let mut state = self.lock();
         let high_watermark = state.partition.positions().high_watermark.offset();
-        if state.log.failure().is_some() || !state.log.roll_for_retention(now, high_watermark) {
-            return None;
+        let usable = state.log.failure().is_none() && state.partition.truncating().is_none();
+        if !usable || !state.log.roll_for_retention(now, high_watermark) {
+            return false;
         }
-        state.roll_wanted = true;
-        self.prepare(&mut state, None)
+        if !state.roll_wanted {
+            state.roll_wanted = true;
+            drop(self.prepare(&mut state, None));
+        }
+        true
     }
 
     /// Forgets idle producers.
@@ -526,6 +534,11 @@ impl<E: Env> Replica<E> {
     /// Leave to work on the files by their names, for as long as it is held; `None` once they are deleted.
     pub(super) async fn use_files(&self) -> Option<SemaphorePermit<'_>> {
         self.files.acquire().await.ok()
+    }
+
+    /// The same, at once; `None` also while somebody waits to be the last who works on them.
+    pub(super) fn try_use_files(&self) -> Option<SemaphorePermit<'_>> {
+        self.files.try_acquire().ok()
     }
 
     /// Takes the replica out of use because its topic is deleted: whoever waits hears that nobody leads here.

@@ -185,6 +185,7 @@ async fn start_all<E: Env>(env: E, config: ServerConfig) -> Result<Node<E>, Star
         metadata: metadata.clone(),
         housekeeping: housekeeping.clone(),
         directories: directories.all(),
+        data_directories: directories.data.clone(),
         workers: Vec::new(),
         registers_controller: None,
         housekeeper: None,
@@ -536,6 +537,9 @@ async fn registration<E: Env>(
     })
 }
 
+/// How long a failure waits until the notes of the run are taken back.
+const FORGETTING: Duration = Duration::from_secs(2);
+
 /// Takes the replicas of failed directories out of use, and the node with the last one.
 struct Supervisor<E: Env> {
     env: E,
@@ -554,12 +558,14 @@ impl<E: Env> Supervisor<E> {
                     replica.fail_storage(&failure.reason);
                 }
             }
+            // Before the process may end over it; a disk that hangs must not keep it.
+            let until = self.env.clock().now() + FORGETTING;
+            let _ = self.env.clock().timeout_at(until, broker_run::forget(&self.env, &self.data)).await;
             let last = !self.data.iter().any(|directory| directory.is_online());
             if last || self.metadata_directory.id() == failure.id {
                 // Whoever owns the node stops it; until then there is nothing more to do.
                 let _ = self.failed.try_send(failure.into());
             }
-            broker_run::forget(&self.env, &self.data).await;
         }
     }
 }

@@ -111,6 +111,18 @@ fn who_asks_again_sets_another_target() {
 }
 
 #[test]
+fn a_reassignment_that_waits_for_enough_in_sync_follows_what_is_enough() {
+    let mut cluster = Cluster::with_brokers(4);
+    let three = configured("t", &[("min.insync.replicas", Some("3"))]).configs;
+    cluster.create(vec![CreatableTopic { configs: three, ..assigned("t", &[(0, &[1, 2, 3])]) }]);
+    assert_eq!(reassign(&mut cluster, "t", 0, Some(&[1, 2, 4])), Ok(()));
+    isr(&mut cluster, "t", &[1, 3, 4]);
+    assert!(cluster.partition("t", 0).is_reassigning(), "two of the targets are in sync");
+    assert_eq!(cluster.alter(ResourceType::Topic, "t", vec![set("min.insync.replicas", "2")]), Ok(()));
+    assert_eq!(state(&cluster, "t"), [vec![1, 2, 4], vec![], vec![], vec![1, 4]]);
+}
+
+#[test]
 fn a_reassignment_is_cancelled() {
     let mut cluster = cluster();
     assert_eq!(reassign(&mut cluster, "t", 0, Some(&[3, 4])), Ok(()));

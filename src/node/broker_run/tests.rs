@@ -21,7 +21,12 @@ struct Setup {
 impl Setup {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().to_str().expect("it is UTF-8");
+        let path = dir.path().to_str().expect("it is UTF-8").to_owned();
+        Self::at(dir, &path).await
+    }
+
+    /// In a directory that is called by this path.
+    async fn at(dir: tempfile::TempDir, path: &str) -> Self {
         let texts = single_broker("127.0.0.1:0", 0, &format!("{path}/a,{path}/b"));
         let config = ServerConfig::parse(texts).expect("it is right").0;
         let env = TokioEnv::new().expect("a world");
@@ -114,6 +119,32 @@ async fn e3_who_has_lost_a_directory_does_not_pass_for_a_process_that_crashed() 
     let data = data(&setup.found().await);
     data[1].report_failure("it is broken");
     keep(&setup.env, &data, BrokerEpoch(7)).await;
+    assert_eq!(setup.previous().await, BrokerEpoch::NONE);
+}
+
+#[tokio::test]
+async fn e3_a_directory_that_failed_does_not_keep_its_own_note() {
+    let setup = Setup::new().await;
+    setup.run(7).await;
+    let found = setup.found().await;
+    for one in &found {
+        one.directory.report_failure("a sync failed");
+    }
+    forget(&setup.env, &data(&found)).await;
+    drop(found);
+    assert_eq!(setup.previous().await, BrokerEpoch::NONE, "what it had not synced may be gone");
+}
+
+#[tokio::test]
+async fn e3_a_directory_is_told_from_its_copy_by_its_path_from_the_root() {
+    let here = std::env::current_dir().expect("there is one");
+    let dir = tempfile::tempdir().expect("a directory");
+    let up = "../".repeat(here.components().count() - 1);
+    let path = format!("{up}{}", dir.path().strip_prefix("/").expect("it is absolute").display());
+    let setup = Setup::at(dir, &path).await;
+    setup.run(7).await;
+    // A copy whose node is started elsewhere has the same relative path.
+    setup.edit(0, &here.display().to_string(), "/elsewhere").await;
     assert_eq!(setup.previous().await, BrokerEpoch::NONE);
 }
 

@@ -271,7 +271,9 @@ impl<E: Env> Source<E> {
     }
 
     async fn connection(&mut self) -> Result<Arc<Connection<E>>, String> {
-        if self.moved || self.connection.as_ref().is_some_and(|connection| connection.is_closed()) {
+        // Whether or not there is another address: if not, the next attempt is after a pause.
+        let moved = std::mem::take(&mut self.moved);
+        if moved || self.connection.as_ref().is_some_and(|connection| connection.is_closed()) {
             self.hang_up();
         }
         if let Some(connection) = &self.connection {
@@ -280,7 +282,6 @@ impl<E: Env> Source<E> {
         let Some(HostPort { host, port }) = self.address.clone() else {
             return Err("it is not known where it can be reached".to_owned());
         };
-        self.moved = false;
         let opened = Connection::open(&self.shared.env, &host, port, &self.config).await?;
         let connection = Arc::new(opened);
         self.connection = Some(Arc::clone(&connection));

@@ -60,6 +60,8 @@ pub(super) struct Active {
     bootstrap: Option<Arc<[MetadataRecord]>>,
     /// It has written what a new controller writes first.
     activated: bool,
+    /// Once a broker counts as silent: how many messages that had come by then are still to be handled.
+    unheard: Option<usize>,
     balance_due: Option<Mono>,
     leaderless_due: Mono,
     /// In the order of the offsets that they wait for.
@@ -86,6 +88,7 @@ impl Active {
             timers,
             bootstrap,
             activated: false,
+            unheard: None,
             balance_due: timers.balance_interval.map(|interval| now + interval),
             leaderless_due: now + timers.leaderless_interval,
             waiting: VecDeque::new(),
@@ -152,15 +155,18 @@ impl Active {
         first.then(|| undertaking(self.controller.activate(self.bootstrap.as_deref())))
     }
 
-    /// One thing that is due. To be asked again until there is none.
-    pub(super) fn due(&mut self, now: Mono) -> Option<Undertaking> {
+    /// A message has been handled.
+    pub(super) fn heard(&mut self) {
+        self.unheard = self.unheard.map(|unheard| unheard.saturating_sub(1));
+    }
+
+    /// One thing that is due; `arrived` messages are there to be handled. To be asked again until there is none.
+    pub(super) fn due(&mut self, now: Mono, arrived: usize) -> Option<Undertaking> {
         if let Some(activation) = self.activation() {
             return Some(activation);
         }
-        let fencing = self.controller.fence_stale_broker(&self.heartbeats, now);
-        if let Some(broker) = fencing.response {
-            tracing::info!(%broker, "a broker was not heard of for too long, and is fenced");
-            return Some(undertaking(fencing));
+        if let Some(fencing) = self.fence(now, arrived) {
+            return Some(fencing);
         }
         if let Some(interval) = self.timers.balance_interval
             && self.balance_due.is_some_and(|due| due <= now)
@@ -179,8 +185,61 @@ impl Active {
     }
 }
 
+impl Active {
+    /// Fences a broker whose session is over. Where this node itself was held up, by its disk say, the signs of life
+    /// lie unread, and are heard first: else it would fence everybody.
+    fn fence(&mut self, now: Mono, arrived: usize) -> Option<Undertaking> {
+        let expiry = self.heartbeats.next_expiry(self.controller.metadata().current());
+        if expiry.is_none_or(|expiry| expiry >= now) {
+            self.unheard = None;
+            return None;
+        }
+        if *self.unheard.get_or_insert(arrived) > 0 {
+            return None;
+        }
+        let fencing = self.controller.fence_stale_broker(&self.heartbeats, now);
+        let broker = fencing.response?;
+        tracing::info!(%broker, "a broker was not heard of for too long, and is fenced");
+        Some(undertaking(fencing))
+    }
+}
+
 /// A decision that nobody waits for.
 fn undertaking<R>(decision: Decision<R>) -> Undertaking {
     let Decision { records, atomic, .. } = decision;
     Undertaking { records, atomic, done: Box::new(|_| ()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::server::{ServerConfig, single_broker};
+    use crate::env::{Env as _, Purpose, tokio::TokioEnv};
+    use crate::wire::metadata::RegisterBrokerRecord;
+
+    #[tokio::test]
+    async fn nobody_is_fenced_before_what_has_arrived_is_heard() {
+        let registration = RegisterBrokerRecord { broker_id: 5, fenced: false, ..Default::default() };
+        let mut metadata = Metadata::empty();
+        metadata.replay(Offset(0), LeaderEpoch(1), &registration.into()).expect("it can be applied");
+        let config = ServerConfig::parse(single_broker("127.0.0.1:0", 0, "logs")).expect("it is right").0;
+        let session_timeout = Duration::from_secs(9);
+        let leaderless_interval = Duration::from_secs(3600);
+        let timers = ControllerTimers { session_timeout, balance_interval: None, leaderless_interval };
+        let settings = Settings::new("cluster".to_owned(), &config);
+        let purpose = Purpose { subsystem: "test", what: "test", instance: 0 };
+        let rng = TokioEnv::new().expect("a world").rng(purpose);
+        let start = Mono::default();
+        let mut active = Active::new(LeaderEpoch(1), settings, metadata, None, timers, rng, start);
+        assert!(active.activation().is_some());
+
+        let fenced = |undertaking: Option<Undertaking>| undertaking.is_some_and(|it| !it.records.is_empty());
+        assert!(!fenced(active.due(start + session_timeout, 0)), "the session is not over");
+        let late = start + session_timeout + Duration::from_secs(1);
+        assert!(!fenced(active.due(late, 2)), "one of these may be its heartbeat");
+        active.heard();
+        assert!(!fenced(active.due(late, 7)), "what has come since does not count");
+        active.heard();
+        assert!(fenced(active.due(late, 7)));
+    }
 }

@@ -50,7 +50,8 @@ impl<D: Disk> Snapshots<D> {
         let parts = names.iter().filter(|name| name.ends_with(PART)).cloned().collect();
         let mut snapshots = Self { disk: disk.clone(), dir: dir.to_owned(), whole: BTreeMap::new(), parts };
         for id in names.iter().filter_map(|name| parse_name(name)) {
-            snapshots.note(id).await?;
+            let file = snapshots.inspect(id, &snapshots.path(id)).await?;
+            snapshots.whole.insert(id, file);
         }
         Ok(snapshots)
     }
@@ -63,12 +64,12 @@ impl<D: Disk> Snapshots<D> {
         Ok(())
     }
 
-    async fn note(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {
-        let file = self.disk.open(&self.path(id), OpenMode::Existing).await?;
+    /// Reads a file through that holds one, or is to: what it is if nothing is wrong with it.
+    async fn inspect(&self, id: SnapshotId, path: &Path) -> Result<SnapshotFile, MetadataLogError> {
+        let file = self.disk.open(path, OpenMode::Existing).await?;
         let bytes = file.len().await?;
-        let loaded = self.read(id, &mut |_| Ok(())).await?;
-        self.whole.insert(id, SnapshotFile { id, bytes, last_timestamp: last_timestamp(&loaded) });
-        Ok(())
+        let controls = self.read(path, &mut |_| Ok(())).await?;
+        Ok(SnapshotFile { id, bytes, last_timestamp: last_timestamp(&controls) })
     }
 
     /// Those that are there, in order.
@@ -98,7 +99,7 @@ impl<D: Disk> Snapshots<D> {
     pub(super) async fn load(&self, id: SnapshotId) -> Result<Loaded, MetadataLogError> {
         let mut records: Vec<MetadataRecord> = Vec::new();
         let controls = self
-            .read(id, &mut |batch| {
+            .read(&self.path(id), &mut |batch| {
                 records.extend(batch);
                 Ok(())
             })
@@ -110,11 +111,10 @@ impl<D: Disk> Snapshots<D> {
     /// Reads one through: returns its control records, and hands its other records on.
     async fn read(
         &self,
-        id: SnapshotId,
+        path: &Path,
         each: &mut (dyn FnMut(Vec<MetadataRecord>) -> Result<(), MetadataLogError> + Send),
     ) -> Result<Vec<ControlRecord>, MetadataLogError> {
-        let path = self.path(id);
-        let file = self.disk.open(&path, OpenMode::Existing).await?;
+        let file = self.disk.open(path, OpenMode::Existing).await?;
         let (mut reader, mut scratch) = (SnapshotReader::new(BATCH_BYTES_MAX), Scratch::default());
         let (mut position, mut controls, mut piece) = (0, Vec::new(), Vec::new());
         loop {
@@ -125,7 +125,7 @@ impl<D: Disk> Snapshots<D> {
             }
             position += read as u64;
             reader.feed(&piece);
-            let damaged = |error| MetadataLogError::Snapshot { path: path.clone(), error };
+            let damaged = |error| MetadataLogError::Snapshot { path: path.to_owned(), error };
             while let Some(batch) = reader.next(&mut scratch).map_err(damaged)? {
                 match batch {
                     SnapshotBatch::Control(records) => controls.extend(records),
@@ -133,7 +133,7 @@ impl<D: Disk> Snapshots<D> {
                 }
             }
         }
-        reader.finish().map_err(|error| MetadataLogError::Snapshot { path, error })?;
+        reader.finish().map_err(|error| MetadataLogError::Snapshot { path: path.to_owned(), error })?;
         Ok(controls)
     }
 
@@ -149,13 +149,16 @@ impl<D: Disk> Snapshots<D> {
         file.write_at(position, &mut [IoSlice::new(piece)])
     }
 
-    /// All pieces are there: the file is made durable under its own name.
+    /// All pieces are there: the file is made durable under its own name. One that was damaged on its way from the
+    /// leader never gets that name: the next start would refuse it; without it, it is fetched again.
     pub(super) async fn publish(&mut self, id: SnapshotId) -> Result<(), MetadataLogError> {
-        let file = self.disk.open(&self.part(id), OpenMode::Existing).await?;
-        file.sync().await?;
-        self.disk.rename(&self.part(id), &self.path(id)).await?;
+        let part = self.part(id);
+        self.disk.open(&part, OpenMode::Existing).await?.sync().await?;
+        let file = self.inspect(id, &part).await?;
+        self.disk.rename(&part, &self.path(id)).await?;
         self.disk.sync_dir(&self.dir).await?;
-        self.note(id).await
+        self.whole.insert(id, file);
+        Ok(())
     }
 
     /// Where snapshots are written, for whoever does it in the background.
@@ -249,4 +252,39 @@ fn parse_name(name: &str) -> Option<SnapshotId> {
         return None;
     }
     Some(SnapshotId { epoch: LeaderEpoch(epoch.parse().ok()?), end: Offset(end.parse().ok()?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{Env as _, tokio::TokioEnv};
+
+    #[tokio::test]
+    async fn a_snapshot_that_is_damaged_on_its_way_never_counts() {
+        let (env, dir) = (TokioEnv::new().expect("a world"), tempfile::tempdir().expect("a directory"));
+        let (disk, id) = (env.disk(), SnapshotId { epoch: LeaderEpoch(3), end: Offset(7) });
+        let mut snapshots = Snapshots::find(disk, dir.path(), &[]).await.expect("there is none");
+        let options = SnapshotOptions {
+            epoch: id.epoch,
+            last_contained_log_timestamp: 0,
+            now: WallMs(1),
+            kraft_version: 0,
+            voters: None,
+            batch_bytes_max: 0,
+        };
+        write_snapshot(disk.clone(), dir.path().to_owned(), id, options, Vec::new())
+            .await
+            .expect("the disk works");
+        let sound = std::fs::read(snapshots.part(id)).expect("it is there");
+        let mut damaged = sound.clone();
+        *damaged.last_mut().expect("it has bytes") ^= 1;
+        snapshots.write_piece(id, 0, &damaged).await.expect("the disk works");
+        let outcome = snapshots.publish(id).await;
+        assert!(matches!(outcome, Err(MetadataLogError::Snapshot { .. })), "{outcome:?}");
+        assert!(!snapshots.path(id).exists() && !snapshots.contains(id));
+        // Fetched again.
+        snapshots.write_piece(id, 0, &sound).await.expect("the disk works");
+        snapshots.publish(id).await.expect("it is sound");
+        assert!(snapshots.path(id).exists() && snapshots.contains(id));
+    }
 }

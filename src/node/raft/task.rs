@@ -199,6 +199,7 @@ impl<E: Env> RaftTask<E> {
                     return Ok(());
                 }
                 self.handle(some).await?;
+                self.active.iter_mut().for_each(Active::heard);
                 handled += 1;
                 message = if handled < MESSAGES_PER_SYNC { self.inbox.try_recv().ok() } else { None };
             }
@@ -275,7 +276,7 @@ impl<E: Env> RaftTask<E> {
                 continue;
             }
             if let Some(active) = &mut self.active
-                && let Some(undertaking) = active.due(now)
+                && let Some(undertaking) = active.due(now, self.inbox.len())
             {
                 self.undertake(undertaking).await?;
                 continue;
