@@ -1,5 +1,6 @@
 //! The `ottla` binary: arguments in, exit code out. The only place that names the real environment.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -102,6 +103,7 @@ async fn stop_signal() -> &'static str {
 fn init_log() {
     let given = std::env::var("OTTLA_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
     let filter = given.unwrap_or_else(|| Targets::new().with_default(LevelFilter::WARN));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal());
+    let lines = lines.with_writer(std::io::stderr);
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }

@@ -122,6 +122,10 @@ number! {
     /// A node of the cluster, as broker or as controller.
     BrokerId: i32, none = -1
 }
+impl BrokerId {
+    /// In whose name Kafka's tools look into replicas, leading or not.
+    pub const DEBUGGING: Self = Self(-2);
+}
 number! {
     /// One registration of a broker: the offset of its RegisterBrokerRecord.
     BrokerEpoch: i64, none = -1

@@ -12,7 +12,8 @@
 //! Sessions (KIP-227): see [`fetch_sessions`](super::fetch_sessions). Divergence (KIP-595) and fencing
 //! (KIP-320): see [`partition`](crate::partition). A consumer reads from the leader. If `replica.selector.class` is
 //! set, the leader sends it, without records, to a follower in its rack that has what it asks for, and from version
-//! 11 on followers answer (KIP-392); Kafka's always do. A follower out of sync gets no records of a throttled
+//! 11 on followers answer (KIP-392); Kafka's always do. Who looks into replicas, with Kafka's replica id for that, is
+//! answered by any. A follower out of sync gets no records of a throttled
 //! partition while the rate is exceeded ([`throttles`](crate::node::throttles)).
 
 mod resting;
@@ -118,11 +119,15 @@ impl Reader {
         context: &RequestContext,
         fetch: &FetchRequest,
     ) -> Result<Self, ErrorCode> {
-        let replica = BrokerId(fetch.replica_id.max(fetch.replica_state.replica_id));
+        let replica = match fetch.replica_state.replica_id {
+            -1 => BrokerId(fetch.replica_id),
+            id => BrokerId(id),
+        };
         if replica.0 < 0 {
             let isolation = Isolation::from_code(fetch.isolation_level).ok_or(ErrorCode::InvalidRequest)?;
-            let by_rack = broker.config.replication.rack_aware_reads;
-            let any = by_rack && context.api_version >= FOLLOWERS_SINCE;
+            let by_rack =
+                broker.config.replication.rack_aware_reads && context.api_version >= FOLLOWERS_SINCE;
+            let any = by_rack || replica == BrokerId::DEBUGGING;
             let from = if any { ReadFrom::AnyReplica } else { ReadFrom::Leader };
             return Ok(Self::Consumer { isolation, from });
         }
@@ -346,7 +351,7 @@ impl<E: Env> Fetching<E> {
         from: Offset,
     ) -> Option<BrokerId> {
         let Reader::Consumer { from: ReadFrom::AnyReplica, .. } = self.reader else { return None };
-        let goes = !self.rack.is_empty();
+        let goes = self.broker.config.replication.rack_aware_reads && !self.rack.is_empty();
         goes.then(|| replica.preferred_read_replica(&self.rack, from, &published.brokers)).flatten()
     }
 

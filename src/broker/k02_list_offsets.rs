@@ -40,9 +40,6 @@ use crate::types::{BrokerId, LeaderEpoch, Offset};
 use crate::wire::compression::Scratch;
 use crate::wire::messages::list_offsets::*;
 
-/// The replica id of whoever compares replicas.
-const DEBUGGING_REPLICA: i32 = -2;
-
 pub(super) async fn handle<E: Env>(
     broker: Broker<E>,
     context: RequestContext,
@@ -122,7 +119,7 @@ impl Reader {
     fn of(replica_id: i32) -> Self {
         match replica_id {
             0.. => Self::Follower,
-            DEBUGGING_REPLICA => Self::Debugger,
+            id if id == BrokerId::DEBUGGING.0 => Self::Debugger,
             _ => Self::Consumer,
         }
     }

@@ -166,8 +166,13 @@ async fn serve<E: Env>(
             return shut_down_all(nodes).await;
         }
     }
+    let addresses = |node: &Node<E>| match node.addresses() {
+        // A controller and nothing else.
+        none if none.is_empty() => node.controller_addresses(),
+        some => some,
+    };
     let addresses: Vec<String> =
-        nodes.iter().flat_map(Node::addresses).map(|address| address.to_string()).collect();
+        nodes.iter().flat_map(addresses).map(|address| address.to_string()).collect();
     println!("ready {}", addresses.join(","));
     let failure = {
         let failed = std::pin::pin!(any_failed(&mut nodes));
@@ -225,15 +230,13 @@ async fn any_failed<E: Env>(nodes: &mut [Node<E>]) -> NodeFailure {
 
 /// Stops nodes side by side.
 async fn shut_down_all<E: Env>(nodes: Vec<Node<E>>) -> ExitCode {
-    let (mut stopping, count) = (FutureSet::new(), nodes.len());
-    for node in nodes {
-        stopping.push(node.shutdown());
-    }
     let mut code = ExitCode::SUCCESS;
-    for _ in 0..count {
-        if let Err(failure) = stopping.next().await {
-            code = fail(&failure.to_string());
-        }
+    let outcomes = match <[Node<E>; 1]>::try_from(nodes) {
+        Ok([node]) => vec![node.shutdown().await],
+        Err(nodes) => Node::shutdown_all(nodes).await,
+    };
+    for failure in outcomes.into_iter().filter_map(Result::err) {
+        code = fail(&failure.to_string());
     }
     code
 }

@@ -63,7 +63,7 @@ use self::metadata::Metadata;
 use self::publisher::Registered;
 use self::raft::Raft;
 use self::replication::Replication;
-use crate::client::futures::{Either, race};
+use crate::client::futures::{Either, FutureSet, race};
 use crate::env::{Clock, Disk, Env, Task};
 use crate::log::checkpoint::write_clean_shutdown;
 use crate::partition::Positions;
@@ -166,6 +166,11 @@ impl<E: Env> Node<E> {
         self.listeners.iter().map(Listener::address).collect()
     }
 
+    /// Where the node listens for other nodes as a controller, likewise.
+    pub fn controller_addresses(&self) -> Vec<SocketAddr> {
+        self.controller_listeners.iter().map(Listener::address).collect()
+    }
+
     /// All replicas, as plain data.
     pub fn snapshot(&self) -> Vec<ReplicaSnapshot> {
         let published = self.metadata.current();
@@ -244,12 +249,42 @@ impl<E: Env> Node<E> {
     ///
     /// [`NodeFailure`] if something could not be made durable. The directory concerned is then not marked, and
     /// recovers at the next start.
-    pub async fn shutdown(mut self) -> Result<(), NodeFailure> {
+    pub async fn shutdown(self) -> Result<(), NodeFailure> {
+        self.leave().await;
+        self.stop(HAND_OVER).await
+    }
+
+    /// The same for all nodes of a cluster, side by side. The controllers stay until every broker has left; then
+    /// none waits for another to take over the quorum.
+    pub async fn shutdown_all(nodes: Vec<Self>) -> Vec<Result<(), NodeFailure>> {
+        let (mut leaving, mut stopping, count) = (FutureSet::new(), FutureSet::new(), nodes.len());
+        for node in nodes {
+            leaving.push(async move {
+                node.leave().await;
+                node
+            });
+        }
+        for _ in 0..count {
+            let node = leaving.next().await;
+            stopping.push(node.stop(Duration::ZERO));
+        }
+        let mut outcomes = Vec::new();
+        for _ in 0..count {
+            outcomes.push(stopping.next().await);
+        }
+        outcomes
+    }
+
+    async fn leave(&self) {
         let leaves = self.lifecycle.is_some() && self.controlled_shutdown;
         if leaves && !self.leaving.leave(&self.env, self.raft.leadership(), HAND_OVER).await {
             tracing::warn!("the controller has not moved away what this broker leads: it stops all the same");
         }
-        drop(self.lifecycle);
+    }
+
+    /// Stops once it has left. Another voter has so long to take over the quorum.
+    async fn stop(mut self, hand_over: Duration) -> Result<(), NodeFailure> {
+        drop(self.lifecycle.take());
         let deadline = self.env.clock().now() + DRAIN;
         for listener in self.listeners {
             listener.shutdown(deadline).await;
@@ -280,7 +315,7 @@ impl<E: Env> Node<E> {
         }
         // The quorum last: until now this node may have been the one that lets others go.
         // Where nobody takes over for long, nobody is left: the others stop, too.
-        let until = self.env.clock().now() + HAND_OVER;
+        let until = self.env.clock().now() + hand_over;
         let _ = race(self.raft.resign(), nobody_leads(&self.env, self.raft.leadership(), until)).await;
         for listener in self.controller_listeners {
             listener.shutdown(deadline).await;

@@ -317,6 +317,8 @@ impl<E: Env> Directories<E> {
             votes: config.roles.controller,
         };
         let inspected = raft::inspect(env.disk(), &self.metadata_log(), hints).await?;
+        let voters = config.voters.iter().map(|voter| voter.id).collect();
+        inspected.check_voters(voters).map_err(MetadataLogError::from)?;
         let bootstrap = bootstrap_records(env.disk(), found.directory.path()).await?;
         Ok((inspected, bootstrap))
     }

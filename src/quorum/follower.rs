@@ -275,12 +275,11 @@ impl Quorum {
             // What the leader asks for is no truncation; it would ask for it again.
             return false;
         }
-        assert!(
-            to >= self.committed,
-            "the leader of epoch {} wants the log truncated to {to}, but all before {} is committed (KAFKA-12460)",
-            self.epoch(),
-            self.committed
-        );
+        if to < self.committed {
+            // KAFKA-12460. Others than these voters have elected it, or its disk has lost what it had: what is committed
+            // stays, and once this leader has not been of use for long enough, another is elected.
+            return false;
+        }
         self.emit(Effect::Truncate(to));
         true
     }
@@ -289,12 +288,9 @@ impl Quorum {
         if id.end <= Offset::ZERO || id.epoch.0 < 0 || id.epoch > self.epoch() || self.log.contains(id) {
             return false;
         }
-        assert!(
-            id.end >= self.committed,
-            "the leader of epoch {} wants the log replaced by {id}, but all before {} is committed",
-            self.epoch(),
-            self.committed
-        );
+        if id.end < self.committed {
+            return false;
+        }
         let Role::Follower(follower) = &mut self.role else { unreachable!("its leader has answered") };
         follower.download = Some(Download { id, position: 0 });
         true

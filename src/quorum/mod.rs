@@ -34,7 +34,7 @@
 //!   committed as well (KAFKA-12619).
 //! - Only what is durable counts: a follower makes durable what it fetched before it fetches again, the
 //!   leader counts its own durable end (KAFKA-10533). No node takes for committed what it has not durably.
-//! - What is committed is never truncated (KAFKA-12460): that would be a bug, and stops the node.
+//! - What is committed is never truncated (KAFKA-12460): a leader that wants it is of no use, and is given up.
 //! - A leader that the majority does not fetch from resigns (KAFKA-15489), unless it is the only voter
 //!   (KAFKA-16144).
 //! - A voter is a node with one metadata directory: one whose directory was lost does not vote until it is

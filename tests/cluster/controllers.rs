@@ -1,5 +1,8 @@
 //! Controllers among themselves: who they are, and what they fetch when the log has been cut.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use ottla::client::admin::NewTopic;
 use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
 
@@ -114,4 +117,68 @@ async fn what_the_log_has_no_more_comes_as_a_snapshot() {
     let has_replica = || broker.replicas().iter().any(|replica| replica.name == "everywhere-0");
     wait_until("the new broker has a replica", has_replica).await;
     broker.shutdown().await;
+}
+
+/// A list that elects a majority of its own would take back what the others have committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_whose_list_of_voters_was_changed_is_refused() {
+    let mut cluster = Cluster::start().await;
+    cluster.create("t", &[]).await;
+    cluster.stop(2).await;
+    let before = files(cluster.dir(2));
+    let alone = format!("3@127.0.0.1:{}", cluster.ports().nth(2).unwrap());
+    let changed = cluster.config_with(2, cluster.dir(2), &[("controller.quorum.voters", &alone)]);
+    let message = TestNode::try_start(changed).await.err().unwrap();
+    for part in ["names the nodes 3, but", "was elected by 1, 2, 3", "make it what it was", "every node"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(files(cluster.dir(2)), before);
+    cluster.restart(2).await;
+    cluster.produce("t", 0..10).await;
+}
+
+/// Who has elected itself by a list of its own, with an epoch beyond the others', has nothing that they have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quorum_gives_up_a_leader_that_would_take_back_what_is_committed() {
+    let mut cluster = Cluster::start().await;
+    cluster.create("t", &[("min.insync.replicas", "2")]).await;
+    cluster.stop(2).await;
+    cluster.create_spread("u", 1, 2, &[]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let start = async |port: u16| {
+        let voters = format!("3@127.0.0.1:{port}");
+        let listeners = format!("PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{port}");
+        let extra = [("controller.quorum.voters", voters.as_str()), ("listeners", &listeners)];
+        TestNode::try_start(cluster.config_with(2, dir.path(), &extra)).await
+    };
+    let elsewhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for _ in 0..5 {
+        start(elsewhere).await.unwrap().crash();
+    }
+    // Where the others look for it. It may hear of them before it has served.
+    let stray = start(cluster.ports().nth(2).unwrap()).await;
+    cluster.create_spread("v", 1, 2, &[]).await;
+    cluster.produce("t", 0..10).await;
+    drop(stray);
+    let names: Vec<String> = cluster.admin().list_topics().await.unwrap().into_keys().collect();
+    assert_eq!(names, ["t", "u", "v"]);
+    // With its own directory and the list of all it is one of them again.
+    cluster.restart(2).await;
+    cluster.wait_for("t", |partition| partition.isr.len() == NODES).await;
+}
+
+/// What lies in a directory, but for the lock, which any start touches.
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![dir.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false => drop(found.insert(path.clone(), std::fs::read(path).unwrap())),
+            }
+        }
+    }
+    found
 }

@@ -85,15 +85,25 @@ async fn who_does_not_lead_says_so_to_producers_consumers_and_deleters() {
         let deleted = call(&connection, &delete).await.topics[0].partitions[0].error_code;
         let expected = if index == leader { ErrorCode::None } else { ErrorCode::NotLeaderOrFollower };
         assert_eq!([produced, fetched, listed, deleted], [expected.code(); 4], "node {index} of {leader}");
+        // Kafka's replica id for looking into replicas.
+        let looked = fetch_as(-2, &cluster, index, "", 1).await.error_code;
+        let hosted = cluster.partition("t").await.replicas.contains(&BrokerId(index as i32 + 1));
+        let expected = if hosted { ErrorCode::None } else { ErrorCode::NotLeaderOrFollower };
+        assert_eq!(looked, expected.code(), "node {index}");
     }
 }
 
 /// What a consumer in a rack is answered.
 async fn fetch(cluster: &Cluster, index: usize, rack: &str, from: i64) -> PartitionData {
+    fetch_as(-1, cluster, index, rack, from).await
+}
+
+async fn fetch_as(replica_id: i32, cluster: &Cluster, index: usize, rack: &str, from: i64) -> PartitionData {
     let partition =
         FetchPartition { fetch_offset: from, partition_max_bytes: 1 << 20, ..FetchPartition::default() };
     let topic = FetchTopic { topic: "t".to_owned(), partitions: vec![partition], ..FetchTopic::default() };
     let request = FetchRequest {
+        replica_id,
         max_wait_ms: 500,
         min_bytes: 1,
         max_bytes: 1 << 20,

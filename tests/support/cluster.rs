@@ -65,6 +65,13 @@ impl Cluster {
         ServerConfig::parse(self.texts(index, dir)).unwrap().0
     }
 
+    /// A node's configuration in `dir`, with `changes`.
+    pub(crate) fn config_with(&self, index: usize, dir: &Path, changes: &[(&str, &str)]) -> ServerConfig {
+        let mut texts = self.texts(index, dir);
+        texts.extend(changes.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())));
+        ServerConfig::parse(texts).unwrap().0
+    }
+
     fn texts(&self, index: usize, dir: &Path) -> Texts {
         let listeners = format!("PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:{}", self.ports[index]);
         let id = (index + 1).to_string();

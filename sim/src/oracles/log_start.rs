@@ -1,6 +1,9 @@
 //! `log-start` (KIP-107): a log starts no later than somebody asked for by DeleteRecords, unless retention is on;
 //! and never before where anybody was told that it starts, whatever happened in between: not the broker's
 //! restart either. Inside a broker it never falls.
+//!
+//! Where retention is on and there are several copies, each replica lets go by its own clock, as in Kafka: the next
+//! leader may still have what the last one has let go, and a follower that begins anew begins where its leader does.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +35,8 @@ fn told(evidence: &Evidence) -> Option<Violation> {
                 return wrong(format!("{key} starts at {offset}, and nobody asked for more than {furthest}"));
             }
             let known = when_asked.get(&event.client).and_then(|known: &BTreeMap<_, i64>| known.get(&key));
-            if let Some(known) = known.filter(|known| **known > offset) {
+            let known = known.filter(|known| **known > offset && !by_each(evidence));
+            if let Some(known) = known {
                 return wrong(format!("{key} starts at {offset}, having started at {known}"));
             }
             let told = latest.entry(key).or_insert(offset);
@@ -43,6 +47,11 @@ fn told(evidence: &Evidence) -> Option<Violation> {
     })
 }
 
+/// Whether retention takes from each of several copies by itself.
+fn by_each(evidence: &Evidence) -> bool {
+    evidence.retention != Retention::default() && evidence.copies.replicas > 1
+}
+
 fn inside(evidence: &Evidence) -> Option<Violation> {
     let mut latest = BTreeMap::new();
     evidence.observed.iter().find_map(|observed| {
@@ -50,6 +59,11 @@ fn inside(evidence: &Evidence) -> Option<Violation> {
         match &observed.event {
             Event::ReplicaOpened { partition, log_start, .. } => {
                 latest.insert((node, *partition), *log_start);
+                None
+            }
+            Event::LogTruncated { partition, to, .. } if by_each(evidence) => {
+                let before = latest.get_mut(&(node, *partition))?;
+                *before = (*before).min(to.offset().into());
                 None
             }
             Event::PositionsMoved { partition, log_start, .. } => {
@@ -88,6 +102,23 @@ mod tests {
         assert!(check(&history(gone_back)).expect("it was at 5").message.contains("having started at 5"));
         let overlapping = vec![deleting(2, Some(5)), drained(3, 9), starts(2, 5), starts(3, 4)];
         assert_eq!(check(&history(overlapping)), None, "3 may have asked before 2 was told");
+    }
+
+    #[test]
+    fn each_copy_has_its_own_retention() {
+        let mut told = history(vec![starts(2, 5), drained(3, 9), starts(3, 4)]);
+        told.retention.bytes = Some(1);
+        assert!(check(&told).is_some(), "there is one copy");
+        told.copies.replicas = 2;
+        assert_eq!(check(&told), None);
+        let anew = || said(vec![(0, moved(7, 7, 7, 7)), (0, cut(7, 3)), (0, moved(3, 3, 3, 3))]);
+        assert!(check(&anew()).is_some(), "without retention nobody is behind its own start");
+        let mut evidence = anew();
+        evidence.retention.bytes = Some(1);
+        evidence.copies.replicas = 2;
+        assert_eq!(check(&evidence), None);
+        evidence.observed.remove(1);
+        assert!(check(&evidence).is_some(), "it has not begun anew");
     }
 
     #[test]

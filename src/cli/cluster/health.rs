@@ -247,6 +247,8 @@ impl Looked<'_> {
             };
             return vec![format!("no leader: replica {ready} may lead, and its broker is there: {due}")];
         }
+        // An unclean election, too, needs somebody who is there.
+        let others = replicas.iter().any(|&id| self.why_not(id).is_none());
         if let Some(why) = self.why_none(&eligible) {
             let (member, start) = match eligible.len() {
                 1 => ("member", "start it"),
@@ -254,18 +256,30 @@ impl Looked<'_> {
             };
             return vec![
                 format!("no leader: the last ISR/ELR {member} {} cannot lead: {why}", ids(&eligible)),
-                format!("{start}, or give up what is only there: {UNCLEAN}"),
+                match others {
+                    true => format!("{start}, or give up what is only there: {UNCLEAN}"),
+                    false => format!("{start}: there is no other replica that could lead"),
+                },
             ];
         }
         if let Some(why) = self.why_none(last_known_elr) {
             return vec![
                 format!("no leader: ISR and ELR are empty, replica {} led last: {why}", ids(last_known_elr)),
-                format!("start it, or have one lead that may lack more: {UNCLEAN}"),
+                match others {
+                    true => format!("start it, or have one lead that may lack more: {UNCLEAN}"),
+                    false => "start it: there is no other replica that could lead".to_owned(),
+                },
             ];
         }
         vec![
             "no leader: ISR and ELR are empty: nobody is known to have all that was acknowledged".to_owned(),
-            format!("have one lead that may lack some of it: {UNCLEAN}"),
+            match others {
+                true => format!("have one lead that may lack some of it: {UNCLEAN}"),
+                false => format!(
+                    "start one of the brokers {}, and have it lead though it may lack some of it: {UNCLEAN}",
+                    ids(replicas)
+                ),
+            },
         ]
     }
 

@@ -173,7 +173,7 @@ fn a_partition_is_told_of_where_it_is_worst() {
 
     1 partition has no leader: nobody writes or reads there
       no leader: the last ISR/ELR member 2 cannot lead: broker 2 is fenced
-      start it, or give up what is only there: kafka-leader-election --election-type unclean
+      start it: there is no other replica that could lead
         t  0
 
     1 partition is below min.insync.replicas: acks=all is refused, and nothing more is committed
@@ -240,7 +240,7 @@ fn why_nobody_leads() {
         "t",
         1,
         vec![
-            partition(-1, &[3], &[3], &[]),
+            partition(-1, &[3, 1], &[3], &[]),
             partition(-1, &[1, 3], &[], &[1]),
             failed,
             last_known,
@@ -265,13 +265,13 @@ fn why_nobody_leads() {
       no leader: replica 1 may lead, and its broker is there: its election is due
         t  1
       no leader: the last ISR/ELR member 2 cannot lead: its directory on broker 2 has failed
-      start it, or give up what is only there: kafka-leader-election --election-type unclean
+      start it: there is no other replica that could lead
         t  2
       no leader: the last ISR/ELR member 3 cannot lead: broker 3 is fenced
       start it, or give up what is only there: kafka-leader-election --election-type unclean
         t  0
       no leader: the last ISR/ELR members 4,3 cannot lead: broker 4 is not among the brokers, broker 3 is fenced
-      start one of them, or give up what is only there: kafka-leader-election --election-type unclean
+      start one of them: there is no other replica that could lead
         t  5
     ");
     seen.quorum = Quorum::Silent("no answer in time".to_owned());

@@ -19,15 +19,12 @@ use crate::wire::messages::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic, TopicRequest,
 };
-use crate::wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use crate::wire::messages::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ReplicaState};
 use crate::wire::messages::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use crate::wire::messages::list_partition_reassignments::ListPartitionReassignmentsRequest;
 
 /// The most partitions of one request for positions.
 const PARTITIONS_PER_REQUEST: usize = 1000;
-
-/// In whose name ListOffsets asks any replica.
-const DEBUGGING_REPLICA: i32 = -2;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -240,7 +237,7 @@ impl<E: Env> Admin<E> {
                 }
             }
         }
-        let request = ListOffsetsRequest { replica_id: DEBUGGING_REPLICA, topics, ..Default::default() };
+        let request = ListOffsetsRequest { replica_id: BrokerId::DEBUGGING.0, topics, ..Default::default() };
         let response = self.ask_once(broker, &request, patience).await?;
         let mut found = PerPartition::new();
         for topic in response.topics {
@@ -291,7 +288,8 @@ fn at_ends(partitions: &[AskedPartition], ends: &PerPartition<Result<Offset, Adm
         }
     }
     // Nobody waits: what comes meanwhile is not asked for.
-    FetchRequest { max_bytes: 1, topics, ..Default::default() }
+    let replica_state = ReplicaState { replica_id: BrokerId::DEBUGGING.0, ..Default::default() };
+    FetchRequest { replica_state, max_bytes: 1, topics, ..Default::default() }
 }
 
 fn told_high_watermarks(

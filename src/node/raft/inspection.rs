@@ -3,9 +3,10 @@
 //!
 //! What a crash leaves is not judged here but by recovery. What is refused: a file that says what it cannot say; a
 //! batch that is damaged or missing below what was committed (the recovery point), or anywhere after a clean stop; a
-//! log whose beginning is in no snapshot; and a voter's log without `quorum-state`, since it has voted, and does not
-//! know for whom.
+//! log whose beginning is in no snapshot; a voter's log without `quorum-state`, since it has voted, and does not
+//! know for whom; and one that was written under other voters than those in the configuration.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -13,14 +14,14 @@ use bytes::{Bytes, BytesMut};
 use super::error::MetadataLogError;
 use super::log::{BATCH_BYTES_MAX, QUORUM_STATE, READ_BYTES, controls_of};
 use super::snapshots::{Loaded, Snapshots};
-use super::strangers::Elected;
+use super::strangers::{Elected, QuorumRefusal};
 use crate::env::{Disk, DiskError, DiskErrorKind, File, OpenMode};
 use crate::log::checkpoint::{self, CheckpointError};
 use crate::log::directory::{FileKind, FileName, file_name};
 use crate::log::{Damage, OpenLogError};
 use crate::partition::EpochCache;
 use crate::quorum::ElectionState;
-use crate::types::{Offset, Uuid};
+use crate::types::{BrokerId, Offset, Uuid};
 use crate::wire::batch::{Batch, BatchError, BatchHeader, split, verify_crc};
 use crate::wire::compression::Scratch;
 use crate::wire::control::ControlRecord;
@@ -52,6 +53,23 @@ pub(crate) struct Inspected<D: Disk> {
     pub(super) epochs: EpochCache,
     /// The last election that the log tells of.
     pub(super) elected: Option<Elected>,
+    /// The voters stand in the log (KIP-853), and not in the configuration.
+    holds_voters: bool,
+}
+
+impl<D: Disk> Inspected<D> {
+    /// Sees that the list of voters in the configuration is the one that the log was written under. It cannot be
+    /// changed: a majority of the new list need not know what one of the old has committed.
+    ///
+    /// # Errors
+    ///
+    /// [`QuorumRefusal::ChangedVoters`].
+    pub(crate) fn check_voters(&self, configured: BTreeSet<BrokerId>) -> Result<(), QuorumRefusal> {
+        match &self.elected {
+            Some(elected) if !self.holds_voters => elected.check_unchanged(configured),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Looks at the metadata log in `dir`, which need not be there yet.
@@ -82,6 +100,7 @@ pub(crate) async fn inspect<D: Disk>(
         log_start,
         epochs: EpochCache::default(),
         elected: None,
+        holds_voters: hold_voters(&loaded.controls),
         scratch: Scratch::default(),
         end: None,
     };
@@ -91,8 +110,8 @@ pub(crate) async fn inspect<D: Disk>(
     if hints.votes && has_history && election.is_none() {
         return Err(MetadataLogError::NoQuorumState(dir.join(QUORUM_STATE)));
     }
-    let (epochs, elected) = (scan.epochs, scan.elected);
-    Ok(Inspected { hints, snapshots, loaded, election, log_start, epochs, elected })
+    let Scan { epochs, elected, holds_voters, .. } = scan;
+    Ok(Inspected { hints, snapshots, loaded, election, log_start, epochs, elected, holds_voters })
 }
 
 fn segment_of(name: &str) -> Option<Offset> {
@@ -129,6 +148,7 @@ struct Scan<'a, D: Disk> {
     log_start: Offset,
     epochs: EpochCache,
     elected: Option<Elected>,
+    holds_voters: bool,
     scratch: Scratch,
     /// The end of the batches so far.
     end: Option<Offset>,
@@ -206,7 +226,7 @@ impl<D: Disk> Scan<'_, D> {
                                 self.epochs.fold(&batch.header);
                             }
                             if batch.header.is_control() {
-                                self.elected = elected_in(&batch, &mut self.scratch).or(self.elected.take());
+                                self.read_controls(&batch);
                             }
                             continue;
                         }
@@ -222,7 +242,20 @@ impl<D: Disk> Scan<'_, D> {
     }
 }
 
-/// The election that a control batch tells of. What is unreadable is found where it matters.
+impl<D: Disk> Scan<'_, D> {
+    /// What is unreadable is found where it matters.
+    fn read_controls(&mut self, batch: &Batch) {
+        let Ok(controls) = controls_of(batch, &mut self.scratch) else { return };
+        self.holds_voters |= hold_voters(controls.iter().map(|(_, record)| record));
+        self.elected = elected_in(batch, &mut self.scratch).or(self.elected.take());
+    }
+}
+
+fn hold_voters<'a>(controls: impl IntoIterator<Item = &'a ControlRecord>) -> bool {
+    controls.into_iter().any(|record| matches!(record, ControlRecord::KRaftVoters(_)))
+}
+
+/// The election that a control batch tells of.
 pub(super) fn elected_in(batch: &Batch, scratch: &mut Scratch) -> Option<Elected> {
     let controls = controls_of(batch, scratch).ok()?;
     controls.into_iter().find_map(|(_, record)| match record {

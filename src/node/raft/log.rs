@@ -85,7 +85,8 @@ impl<E: Env> RaftLog<E> {
         inspected: Inspected<E::Disk>,
         fixed: VoterSet,
     ) -> Result<OpenedLog<E>, MetadataLogError> {
-        let Inspected { hints, mut snapshots, loaded, election, log_start, mut epochs, elected } = inspected;
+        let Inspected { hints, mut snapshots, loaded, election, log_start, mut epochs, elected, .. } =
+            inspected;
         let disk = env.disk();
         disk.create_dir_all(dir).await?;
         snapshots.remove_parts().await?;

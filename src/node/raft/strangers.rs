@@ -63,6 +63,20 @@ pub enum QuorumRefusal {
         /// Those that this node is configured with.
         ours: BTreeSet<BrokerId>,
     },
+    /// This node's own log is of a quorum with other voters.
+    #[error(
+        "controller.quorum.voters names the nodes {}, but the metadata log was written under a leader that was \
+         elected by {}: two lists can elect two leaders, and what one has committed is lost; make it what it was, \
+         on every node, or, if this node's metadata are not wanted, format empty directories",
+        list(ours),
+        list(before)
+    )]
+    ChangedVoters {
+        /// The voters of the last election that the log tells of.
+        before: BTreeSet<BrokerId>,
+        /// Those that this node is configured with.
+        ours: BTreeSet<BrokerId>,
+    },
 }
 
 fn are(peers: &[String]) -> String {
@@ -88,6 +102,14 @@ impl Elected {
     pub(super) fn new(epoch: LeaderEpoch, change: &LeaderChangeMessage) -> Self {
         let voters = change.voters.iter().map(|voter| BrokerId(voter.voter_id)).collect();
         Self { epoch, leader: BrokerId(change.leader_id), voters }
+    }
+
+    /// That this election, the last in this node's own log, was by the voters that this node is configured with.
+    pub(super) fn check_unchanged(&self, ours: BTreeSet<BrokerId>) -> Result<(), QuorumRefusal> {
+        match ours.is_empty() || self.voters == ours {
+            true => Ok(()),
+            false => Err(QuorumRefusal::ChangedVoters { before: self.voters.clone(), ours }),
+        }
     }
 
     /// That the leader was elected by the voters that this node is configured with: else a majority of theirs and
@@ -137,7 +159,7 @@ impl Strangers {
         self.check_election(quorum)
     }
 
-    /// What the log tells of earlier epochs may have been under other voters, and all nodes been changed since.
+    /// What the log told of earlier epochs when it was opened was checked then.
     fn check_election(&self, quorum: &Quorum) -> Result<(), QuorumRefusal> {
         match &self.elected {
             Some(elected) if self.served == Some(elected.epoch) => elected.check(quorum),

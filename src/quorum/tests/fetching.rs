@@ -71,17 +71,30 @@ fn a_log_that_diverges_is_truncated_to_what_both_have() {
     assert_eq!((next.offset.0, next.last_epoch.0), (10, 1));
 }
 
+/// Such a leader was elected by others than these voters, say, or has lost its disk.
 #[test]
-#[should_panic(expected = "KAFKA-12460")]
-fn kafka_12460_what_is_committed_is_never_truncated() {
-    let mut node = follower(&[(10, 1), (20, 3)]);
-    answer(&mut node, 15, Fetched::Records(Vec::new()));
-    assert_eq!(node.quorum.committed(), Offset(15));
-    node.sent.clear();
-    node.pass(ms(1));
-    node.quorum.requests.reset();
-    node.step(Input::Tick);
-    answer(&mut node, 15, Fetched::Diverging { epoch: LeaderEpoch(1), end: Offset(10) });
+fn kafka_12460_what_is_committed_is_never_truncated_and_the_leader_that_wants_it_given_up() {
+    let diverging = Fetched::Diverging { epoch: LeaderEpoch(1), end: Offset(10) };
+    let snapshot = Fetched::Snapshot(SnapshotId { epoch: LeaderEpoch(4), end: Offset(12) });
+    for wanted in [diverging, snapshot] {
+        let mut node = follower(&[(10, 1), (20, 3)]);
+        answer(&mut node, 15, Fetched::Records(Vec::new()));
+        assert_eq!(node.quorum.committed(), Offset(15));
+        let done = node.done.len();
+        for _ in 0..10 {
+            node.sent.clear();
+            node.pass(ms(1));
+            node.quorum.requests.reset();
+            node.step(Input::Tick);
+            answer(&mut node, 15, wanted.clone());
+        }
+        assert_eq!(node.done[done..], [], "{wanted:?}");
+        assert_eq!(node.quorum.committed(), Offset(15));
+        // Its answers are not signs of life.
+        node.pass(node.quorum.config.fetch_timeout);
+        node.step(Input::Tick);
+        assert_eq!(node.quorum.role(), RoleName::Prospective, "{wanted:?}");
+    }
 }
 
 #[test]
