@@ -5,6 +5,8 @@
 
 #[path = "support/node.rs"]
 mod node;
+#[path = "support/tree.rs"]
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,25 +37,10 @@ use ottla_sim::engine::{Limits, NodeId};
 use ottla_sim::net::Net;
 use ottla_sim::trace::Keep;
 use ottla_sim::world::simulate;
+use tree::tree;
 
 const CLUSTER: &str = "test-cluster-id-000000";
 const LOG: &str = "__cluster_metadata-0/00000000000000000000.log";
-
-/// Files and what is in them; directories with nothing.
-fn tree(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let (mut found, mut open) = (BTreeMap::new(), vec![root.to_owned()]);
-    while let Some(dir) = open.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            let content = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
-            if path.is_dir() {
-                open.push(path.clone());
-            }
-            found.insert(path, content);
-        }
-    }
-    found
-}
 
 fn copy(from: &Path, to: &Path) {
     for (path, content) in tree(from) {

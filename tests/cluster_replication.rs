@@ -19,6 +19,8 @@ mod moves;
 mod node;
 #[path = "cluster/status.rs"]
 mod status;
+#[path = "support/tree.rs"]
+mod tree;
 
 use cluster::{Cluster, NODES, PATIENCE};
 use node::{batch, produce_request};

@@ -1,13 +1,11 @@
 //! Controllers among themselves: who they are, and what they fetch when the log has been cut.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
 use ottla::client::admin::NewTopic;
 use ottla::wire::messages::describe_cluster::DescribeClusterRequest;
 
 use crate::cluster::{Cluster, NODES, PATIENCE, pause, wait_until};
 use crate::node::{TestNode, call_at};
+use crate::tree::tree;
 
 const CONTROLLERS: i8 = 2;
 
@@ -125,14 +123,14 @@ async fn a_controller_whose_list_of_voters_was_changed_is_refused() {
     let mut cluster = Cluster::start().await;
     cluster.create("t", &[]).await;
     cluster.stop(2).await;
-    let before = files(cluster.dir(2));
+    let before = tree(cluster.dir(2));
     let alone = format!("3@127.0.0.1:{}", cluster.ports().nth(2).unwrap());
     let changed = cluster.config_with(2, cluster.dir(2), &[("controller.quorum.voters", &alone)]);
     let message = TestNode::try_start(changed).await.err().unwrap();
     for part in ["names the nodes 3, but", "was elected by 1, 2, 3", "make it what it was", "every node"] {
         assert!(message.contains(part), "{message}");
     }
-    assert_eq!(files(cluster.dir(2)), before);
+    assert_eq!(tree(cluster.dir(2)), before);
     cluster.restart(2).await;
     cluster.produce("t", 0..10).await;
 }
@@ -165,20 +163,4 @@ async fn a_quorum_gives_up_a_leader_that_would_take_back_what_is_committed() {
     // With its own directory and the list of all it is one of them again.
     cluster.restart(2).await;
     cluster.wait_for("t", |partition| partition.isr.len() == NODES).await;
-}
-
-/// What lies in a directory, but for the lock, which any start touches.
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut directories = vec![dir.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => directories.push(path),
-                false => drop(found.insert(path.clone(), std::fs::read(path).unwrap())),
-            }
-        }
-    }
-    found
 }

@@ -258,6 +258,7 @@ fn parse_name(name: &str) -> Option<SnapshotId> {
 mod tests {
     use super::*;
     use crate::env::{Env as _, tokio::TokioEnv};
+    use crate::log::checkpoint::read_file;
 
     #[tokio::test]
     async fn a_snapshot_that_is_damaged_on_its_way_never_counts() {
@@ -272,11 +273,9 @@ mod tests {
             voters: None,
             batch_bytes_max: 0,
         };
-        write_snapshot(disk.clone(), dir.path().to_owned(), id, options, Vec::new())
-            .await
-            .expect("the disk works");
-        let sound = std::fs::read(snapshots.part(id)).expect("it is there");
-        let mut damaged = sound.clone();
+        write_snapshot(*disk, dir.path().to_owned(), id, options, Vec::new()).await.expect("the disk works");
+        let sound = read_file(disk, &snapshots.part(id)).await.expect("the disk works").expect("it is there");
+        let mut damaged = sound.to_vec();
         *damaged.last_mut().expect("it has bytes") ^= 1;
         snapshots.write_piece(id, 0, &damaged).await.expect("the disk works");
         let outcome = snapshots.publish(id).await;
