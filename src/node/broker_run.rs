@@ -4,8 +4,8 @@
 //! lost. After a clean stop the directories say so with Kafka's own mark. After a crash of the process alone,
 //! which Kafka takes for the worst, the page cache is still there: the machine has not booted since, and all
 //! directories are those of before. Each directory keeps a small file for that, of our own format since Kafka
-//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["<id> <path>"]}`. The path, from the root, tells
-//! the directory from a copy of it, whose original may be in use.
+//! has none: `{"version":0,"brokerEpoch":7,"bootId":"...","directories":["<id> <path>"]}`. The path, from the root,
+//! tells the directory from a copy of it, whose original may be in use.
 
 use std::path::Path;
 use std::sync::Arc;
