@@ -276,8 +276,8 @@ impl Quorum {
             return false;
         }
         if to < self.committed {
-            // KAFKA-12460. Others than these voters have elected it, or its disk has lost what it had: what is committed
-            // stays, and once this leader has not been of use for long enough, another is elected.
+            // KAFKA-12460. Others than these voters have elected it, or its disk has lost what it had: what is
+            // committed stays, and once this leader has not been of use for long enough, another is elected.
             return false;
         }
         self.emit(Effect::Truncate(to));
