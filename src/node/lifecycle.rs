@@ -227,6 +227,8 @@ impl<E: Env> Lifecycle<E> {
                 Err(ChannelError::TimedOut(reason)) => {
                     tracing::info!(reason, "not registered yet");
                     self.trouble = reason;
+                    // Whoever answers next may be another controller, which this node has not heard of yet.
+                    used = None;
                 }
                 Err(ChannelError::Unsupported(what)) => return Err(LifecycleError::Unsupported(what)),
             }
